@@ -1,0 +1,1 @@
+//! The dated rules: data files with source and date, read once.

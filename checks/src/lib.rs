@@ -1,0 +1,11 @@
+//! The kinds of check, one file each, and the ways of looking that they share.
+
+pub mod certificate;
+pub mod cyber_essentials;
+pub mod data;
+pub mod dspt;
+pub mod look;
+pub mod policy_review;
+pub mod register;
+pub mod registry;
+pub mod tls;

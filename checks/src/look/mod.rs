@@ -1,0 +1,1 @@
+//! Ways of looking that kinds share, each bounded by named limits.

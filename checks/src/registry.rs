@@ -1,0 +1,17 @@
+//! Every kind there is: two lines each.
+
+use attestd_core::CheckKind;
+
+/// Every kind, by name.
+pub const KINDS: &[&CheckKind] = &[
+    &crate::certificate::KIND,
+    &crate::cyber_essentials::KIND,
+    &crate::dspt::KIND,
+    &crate::policy_review::KIND,
+    &crate::tls::KIND,
+];
+
+/// The kind of this name.
+pub fn kind(name: &str) -> Option<&'static CheckKind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}

@@ -1,0 +1,28 @@
+//! Words and decisions of attestd: what a check, a finding, an alert and a record are. Pure: no I/O, no clock.
+
+pub mod alert;
+pub mod check;
+pub mod event;
+pub mod finding;
+pub mod name;
+pub mod obligation;
+pub mod observation;
+pub mod outbox;
+pub mod record;
+pub mod schedule;
+pub mod settings;
+pub mod state;
+pub mod store;
+pub mod time;
+
+pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
+pub use check::{ProbeError, Reason, Target, Unseen};
+pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
+pub use jiff::Timestamp;
+pub use jiff::civil::Date;
+pub use name::{CheckId, Component, DestinationName, PersonId, Subject, TargetName};
+pub use observation::{Observation, Outcome, Status, Trigger};
+pub use settings::Settings;
+
+/// A future as the traits of this crate return it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

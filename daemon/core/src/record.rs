@@ -1,0 +1,274 @@
+//! The records of the evidence log: UTF-8 JSON, at most 65,535 bytes each (T1, T2, T5, T6).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::alert::Alerts;
+use crate::check::{Evidence, Judgement, Reason};
+use crate::event::{AlertEvent, Route};
+use crate::name::{DestinationName, Subject};
+use crate::observation::{Standing, Status, Trigger};
+use crate::time::{Trust, Uptime};
+
+/// The most bytes of one record (C2SP tlog-tiles bundles count them in 16 bits).
+pub const RECORD_MAX: usize = 65_535;
+/// The version of the records that this release writes; it reads this one and the one before (S4).
+pub const FORMAT: u32 = 1;
+
+/// One record. Its index in the log is its identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum Record {
+    /// The daemon started.
+    Start(Box<Start>),
+    /// The configuration took effect: at start, and at each reload.
+    Configured(Box<Configured>),
+    /// A run, whole.
+    Run(Box<Run>),
+    /// A run that saw and decided the same as an earlier one.
+    Same(Same),
+    /// Slots that were not kept.
+    Missed(Missed),
+    /// Time passed, and something is to be told.
+    Ticked(Ticked),
+    /// A subject left the configuration (F5).
+    Retired(Ticked),
+    /// Destinations accepted events (D11).
+    Accepted(Accepted),
+    /// The store was mended at opening.
+    Recovered(Recovered),
+    /// The daemon stopped in good order.
+    Stopped {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The daemon started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The record format.
+    pub format: u32,
+    /// The log's origin: made at its first start, and part of every id.
+    pub origin: String,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// When, in elapsed time.
+    pub uptime: Uptime,
+    /// The boot.
+    pub boot: String,
+    /// This program's version.
+    pub version: String,
+    /// SHA-256 of this program's file.
+    pub binary: String,
+    /// The data files' versions: name to SHA-256.
+    pub data: BTreeMap<String, String>,
+    /// Whether the wall clock is believed.
+    pub clock: Trust,
+}
+
+/// The configuration took effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configured {
+    /// When.
+    pub at: Timestamp,
+    /// The blob of the configuration; secrets are only named in it.
+    pub config: String,
+    /// The checks there are, with their kinds.
+    pub checks: BTreeMap<String, String>,
+    /// Who is told what.
+    pub routes: Vec<Route>,
+}
+
+/// A run, whole: what was asked, what was seen, how it was decided, when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The subject.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// The index of the `configured` record it ran under.
+    pub config: u64,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The slot it kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// How late it began after its slot, in seconds, beyond its spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_s: Option<u64>,
+    /// The subject's next due slot (T5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+    /// From when on it is stale (F3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_at: Option<Timestamp>,
+    /// What was asked: the target as the kind sees it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub asked: Value,
+    /// What was seen, or the blob that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Recorded>,
+    /// How it was decided; absent when nothing was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
+    /// Why nothing was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Reason>,
+    /// The last good reading that stands meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// The status in one word.
+    pub status: Status,
+    /// The subject's alerts from now on, where they changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Alerts>,
+    /// What is to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<AlertEvent>,
+}
+
+/// Evidence in a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// The facts themselves.
+    Facts(Evidence),
+    /// Too large for a record: the blob that holds the facts.
+    Blob(String),
+}
+
+/// A run that saw and decided the same as the run at `of`: about a hundred bytes, because still passing is evidence too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Same {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The index of the whole run.
+    pub of: u64,
+    /// What started it; a slot where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// The slot it kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// How late it began, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_s: Option<u64>,
+    /// The subject's next due slot (T5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+    /// From when on it is stale (F3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_at: Option<Timestamp>,
+}
+
+/// Consecutive slots of one subject that were not kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Missed {
+    /// When this was noticed.
+    pub at: Timestamp,
+    /// The subject.
+    pub subject: Subject,
+    /// The first of them.
+    pub from: Timestamp,
+    /// The last of them.
+    pub to: Timestamp,
+    /// How many; absent when too many to count one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Why.
+    pub why: Why,
+    /// The subject's next due slot (T5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+}
+
+/// Why slots were not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The daemon was not running, or the machine slept, or its clock jumped ahead.
+    NotRunning,
+    /// The run before was still going.
+    Overlap,
+    /// The daemon stopped while the run was going.
+    Stopped,
+}
+
+/// One subject's alerts moved without a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ticked {
+    /// When.
+    pub at: Timestamp,
+    /// The subject.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// Its status then.
+    pub status: Status,
+    /// Its alerts from now on.
+    pub alerts: Alerts,
+    /// What is to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<AlertEvent>,
+}
+
+/// Destinations accepted events, as ranges of their sequence numbers, both ends included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// When this batch was written.
+    pub at: Timestamp,
+    /// What each accepted.
+    pub by: BTreeMap<DestinationName, Vec<(u64, u64)>>,
+}
+
+/// The store was mended at opening.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// When.
+    pub at: Timestamp,
+    /// What was found and what was done, a sentence each.
+    pub what: Vec<String>,
+}
+
+impl Record {
+    /// When it was written, by the wall clock.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Record::Start(r) => r.at,
+            Record::Configured(r) => r.at,
+            Record::Run(r) => r.at,
+            Record::Same(r) => r.at,
+            Record::Missed(r) => r.at,
+            Record::Ticked(r) | Record::Retired(r) => r.at,
+            Record::Accepted(r) => r.at,
+            Record::Recovered(r) => r.at,
+            Record::Stopped { at } => *at,
+        }
+    }
+
+    /// What is to be told, with its subject, kind and status.
+    pub fn events(&self) -> Option<(&Subject, &str, Status, &[AlertEvent])> {
+        match self {
+            Record::Run(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
+            Record::Ticked(r) | Record::Retired(r) => {
+                Some((&r.subject, &r.kind, r.status, &r.events))
+            }
+            _ => None,
+        }
+    }
+
+    /// The events, to be addressed at commit.
+    pub fn events_mut(&mut self) -> Option<(Subject, &mut Vec<AlertEvent>)> {
+        match self {
+            Record::Run(r) => Some((r.subject.clone(), &mut r.events)),
+            Record::Ticked(r) | Record::Retired(r) => Some((r.subject.clone(), &mut r.events)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The fold of the log: what every record together says is so now. The same for a commit, a rebuild and a reader.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alerts;
+use crate::check::Reason;
+use crate::event::{Delivery, Route, alert_id, event_id};
+use crate::name::{DestinationName, Subject};
+use crate::observation::{Standing, Status, Trigger};
+use crate::outbox::{Outbox, Waiting};
+use crate::record::{Record, Run, Same};
+
+/// What is so now.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// The log's origin; empty before its first record.
+    pub origin: String,
+    /// How many records are folded in: the next record's index.
+    pub size: u64,
+    /// The index of the newest `configured` record.
+    pub config: u64,
+    /// Who is told what.
+    pub routes: Vec<Route>,
+    /// Every subject that has not been retired.
+    pub subjects: BTreeMap<Subject, SubjectState>,
+    /// What waits to be told.
+    pub outbox: Outbox,
+}
+
+/// What is so of one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubjectState {
+    /// Its kind.
+    pub kind: String,
+    /// How many entries its history has: the next one's ordinal, without gaps.
+    pub entries: u64,
+    /// Its newest run; absent while only missed slots are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastRun>,
+    /// The index of the newest run that saw something, which later `same` records refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// Its next due slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+    /// Its alerts.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Slots recorded as missed since the log began.
+    #[serde(default)]
+    pub missed: u64,
+}
+
+/// A subject's newest run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// The index of the whole run that it is or refers to.
+    pub of: u64,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Its status.
+    pub status: Status,
+    /// Why nothing was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Reason>,
+    /// The last good reading that stands meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// From when on it is stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_at: Option<Timestamp>,
+}
+
+/// Where the newest evidence stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The index of the run whose record holds it.
+    pub of: u64,
+    /// When it was last seen so.
+    pub at: Timestamp,
+}
+
+/// What a record changed, for whoever keeps a projection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changed {
+    /// The subject whose state changed; gone from the state if it was retired.
+    pub subject: Option<Subject>,
+    /// The ordinal of the history entry that this record is.
+    pub entry: Option<u64>,
+    /// What was added to the outbox.
+    pub queued: Vec<(DestinationName, u64)>,
+    /// What was accepted and left the outbox.
+    pub accepted: Vec<(DestinationName, u64)>,
+}
+
+/// A record that does not fit what came before it: the log is damaged or not ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} refers to run {of}, which is not there")]
+pub struct Dangling {
+    /// The record.
+    pub index: u64,
+    /// What it refers to.
+    pub of: u64,
+}
+
+impl SubjectState {
+    fn new(kind: &str) -> SubjectState {
+        SubjectState {
+            kind: kind.to_owned(),
+            entries: 0,
+            last: None,
+            seen: None,
+            next: None,
+            alerts: Alerts::default(),
+            missed: 0,
+        }
+    }
+
+    /// The status at `now`: the newest run's, but Unknown once stale, and for a standing fact by its age (F3).
+    pub fn status(&self, now: Timestamp) -> Status {
+        match &self.last {
+            None => Status::Unknown,
+            Some(last) if last.stale_at.is_some_and(|stale_at| now >= stale_at) => Status::Unknown,
+            Some(LastRun { standing: Some(standing), .. }) => standing.status(now),
+            Some(last) => last.status,
+        }
+    }
+
+    /// Whether the newest run is too old to be believed (F3).
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.last.as_ref().and_then(|last| last.stale_at).is_some_and(|stale_at| now >= stale_at)
+    }
+}
+
+impl State {
+    /// Folds in the next record. `subject_of` names the subject of the whole run at an index, for `same` records.
+    pub fn apply(
+        &mut self,
+        record: &Record,
+        subject_of: &dyn Fn(u64) -> Option<Subject>,
+    ) -> Result<Changed, Dangling> {
+        let index = self.size;
+        let mut changed = Changed::default();
+        match record {
+            Record::Start(start) => self.origin = start.origin.clone(),
+            Record::Configured(configured) => {
+                self.config = index;
+                self.routes = configured.routes.clone();
+            }
+            Record::Run(run) => changed = self.run(index, run),
+            Record::Same(same) => {
+                let dangling = Dangling { index, of: same.of };
+                let subject = subject_of(same.of).ok_or_else(|| dangling.clone())?;
+                let state = self.subjects.get_mut(&subject).ok_or(dangling)?;
+                changed.entry = Some(state.same(same));
+                changed.subject = Some(subject);
+            }
+            Record::Missed(missed) => {
+                let state = self.subjects.entry(missed.subject.clone());
+                let state = state.or_insert_with(|| SubjectState::new(""));
+                state.missed += missed.count.unwrap_or(crate::schedule::COUNT_MAX);
+                state.next = missed.next;
+                changed.entry = Some(state.entry());
+                changed.subject = Some(missed.subject.clone());
+            }
+            Record::Ticked(ticked) => {
+                let state = self.subjects.entry(ticked.subject.clone());
+                let state = state.or_insert_with(|| SubjectState::new(&ticked.kind));
+                state.alerts = ticked.alerts.clone();
+                changed.entry = Some(state.entry());
+                changed.subject = Some(ticked.subject.clone());
+            }
+            Record::Retired(ticked) => {
+                changed.entry = self.subjects.remove(&ticked.subject).map(|state| state.entries);
+                changed.subject = Some(ticked.subject.clone());
+            }
+            Record::Accepted(accepted) => {
+                for (destination, ranges) in &accepted.by {
+                    for (from, to) in ranges {
+                        changed.accepted.extend(self.accept(destination, *from, *to));
+                    }
+                }
+            }
+            Record::Recovered(_) | Record::Stopped { .. } => {}
+        }
+        changed.queued = self.queue(index, record);
+        self.size += 1;
+        Ok(changed)
+    }
+
+    /// Takes what a destination accepted out of the outbox, sequences `from` to `to`; says which were still waiting.
+    pub fn accept(
+        &mut self,
+        destination: &DestinationName,
+        from: u64,
+        to: u64,
+    ) -> Vec<(DestinationName, u64)> {
+        let Some(queue) = self.outbox.0.get_mut(destination) else { return Vec::new() };
+        let waiting: Vec<u64> =
+            queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
+        for sequence in &waiting {
+            queue.waiting.remove(sequence);
+        }
+        waiting.into_iter().map(|sequence| (destination.clone(), sequence)).collect()
+    }
+
+    /// Decides who is told of the record's events, and numbers them; done once, just before the record is written.
+    pub fn address(&self, record: &mut Record) {
+        let Some((subject, events)) = record.events_mut() else { return };
+        let mut given = BTreeMap::new();
+        for event in events {
+            let id = alert_id(&self.origin, &subject, &event.finding.key, event.since);
+            event.to = self.outbox.address(event, &id, &self.routes, &mut given);
+        }
+    }
+
+    /// An event of `record`, which stands at `index`, on its way to `destination`.
+    pub fn delivery(
+        &self,
+        index: u64,
+        record: &Record,
+        ordinal: u32,
+        destination: &DestinationName,
+    ) -> Option<Delivery> {
+        let (subject, kind, status, events) = record.events()?;
+        let event = events.get(ordinal as usize)?;
+        let to = event.to.iter().find(|to| to.destination == *destination)?;
+        Some(Delivery {
+            destination: destination.clone(),
+            sequence: to.sequence,
+            event_id: event_id(&self.origin, index, ordinal as usize),
+            alert_id: alert_id(&self.origin, subject, &event.finding.key, event.since),
+            at: record.at(),
+            subject: subject.clone(),
+            kind: kind.to_owned(),
+            status,
+            event: event.clone(),
+        })
+    }
+
+    fn run(&mut self, index: u64, run: &Run) -> Changed {
+        let state = self.subjects.entry(run.subject.clone());
+        let state = state.or_insert_with(|| SubjectState::new(&run.kind));
+        state.kind.clone_from(&run.kind);
+        state.last = Some(LastRun {
+            of: index,
+            at: run.at,
+            status: run.status,
+            unseen: run.unseen.clone(),
+            standing: run.standing.clone(),
+            stale_at: run.stale_at,
+        });
+        if run.judgement.is_some() {
+            state.seen = Some(Seen { of: index, at: run.at });
+        }
+        state.next = run.next.or(state.next);
+        if let Some(alerts) = &run.alerts {
+            state.alerts = alerts.clone();
+        }
+        Changed {
+            subject: Some(run.subject.clone()),
+            entry: Some(state.entry()),
+            ..Changed::default()
+        }
+    }
+
+    fn queue(&mut self, index: u64, record: &Record) -> Vec<(DestinationName, u64)> {
+        let mut queued = Vec::new();
+        let Some((subject, _, _, events)) = record.events() else { return queued };
+        for (ordinal, event) in (0..).zip(events) {
+            for to in &event.to {
+                let id = alert_id(&self.origin, subject, &event.finding.key, event.since);
+                let queue = self.outbox.0.entry(to.destination.clone()).or_default();
+                queue.newest = queue.newest.max(to.sequence);
+                queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id: id });
+                queued.push((to.destination.clone(), to.sequence));
+            }
+        }
+        queued
+    }
+}
+
+impl SubjectState {
+    fn same(&mut self, same: &Same) -> u64 {
+        if let Some(last) = &mut self.last {
+            last.at = same.at;
+            last.of = same.of;
+            last.stale_at = same.stale_at;
+        }
+        if let Some(seen) = &mut self.seen
+            && seen.of == same.of
+        {
+            seen.at = same.at;
+        }
+        self.next = same.next.or(self.next);
+        self.entry()
+    }
+
+    fn entry(&mut self) -> u64 {
+        self.entries += 1;
+        self.entries - 1
+    }
+}
+
+/// The trigger of a `same` record.
+pub fn trigger_of(same: &Same) -> Trigger {
+    same.trigger.unwrap_or(Trigger::Slot)
+}

@@ -1,1 +1,13 @@
-//! stub
+//! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
+
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+pub mod limits;
+pub mod monitor;
+pub mod own;
+pub mod problems;
+pub mod telling;
+pub mod triggers;
+pub mod view;
+pub mod watch;

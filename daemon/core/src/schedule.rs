@@ -149,6 +149,11 @@ impl Schedule {
         }
     }
 
+    /// Whether `at` is a slot.
+    pub fn is_slot(&self, at: Timestamp) -> bool {
+        self.last_until(at) == Some(at)
+    }
+
     /// The `n`th slot after `at`, or the last there is.
     pub fn nth_after(&self, at: Timestamp, n: u32) -> Timestamp {
         (0..n).fold(at, |at, _| self.next_after(at).unwrap_or(Timestamp::MAX))

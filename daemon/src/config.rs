@@ -1,0 +1,318 @@
+//! The configuration: read whole, with every error at once and its place, or not at all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestd_checks::registry;
+use attestd_core::schedule::Schedule;
+use attestd_core::settings::{Problem, Problems, did_you_mean};
+use attestd_core::{Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline};
+use toml::de::DeTable;
+
+use crate::limits;
+
+/// A configuration that can run.
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Its text, kept as evidence; secrets are only named in it.
+    pub text: String,
+    /// What deserves to be known about it.
+    pub warnings: Vec<Problem>,
+    /// Who runs this: shown on top of the status.
+    pub organisation: String,
+    /// Where the store is.
+    pub state_directory: PathBuf,
+    /// Where a running daemon is reached.
+    pub control_socket: PathBuf,
+    /// How many runs at once.
+    pub concurrency: usize,
+    /// How long history is kept in sled; the log keeps everything.
+    pub retention: Duration,
+    /// The people, by id.
+    pub people: BTreeMap<PersonId, Person>,
+    /// The checks, by id.
+    pub checks: BTreeMap<CheckId, Arc<ConfiguredCheck>>,
+    /// Where and how it is told.
+    pub telling: crate::telling::Telling,
+}
+
+/// Someone who answers for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// How they are called.
+    pub name: String,
+    /// Where they are written to.
+    pub email: Option<String>,
+}
+
+/// A kind as configured.
+pub struct ConfiguredCheck {
+    /// Its id.
+    pub id: CheckId,
+    /// Its kind.
+    pub kind: &'static CheckKind,
+    /// What looks and judges.
+    pub check: Arc<dyn Check>,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// How long a run may take.
+    pub timeout: Duration,
+    /// How long a finding lasts before it is told.
+    pub hold: Duration,
+    /// How long an alert stays after its finding was last found.
+    pub keep: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {0} cannot be read")]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// It is read, and wrong; every problem with its place.
+    #[error("the configuration {path} has {} errors", problems.iter().filter(|p| p.fatal).count())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+/// Reads and checks the whole configuration.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable(path.to_owned(), error);
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > limits::CONFIG_BYTES_MAX {
+        let what = format!("{size} bytes, over the {} it may have", limits::CONFIG_BYTES_MAX);
+        return Err(unreadable(std::io::Error::other(what)));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(path, text)
+}
+
+/// Checks the whole of a configuration's text; relative paths begin at the directory of `path`.
+pub fn parse(path: &Path, text: String) -> Result<Config, ConfigError> {
+    let problems = Problems::default();
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        problems.error(error.span().unwrap_or(0..0), error.message().to_owned());
+    }
+    let settings = Settings::new(table.get_ref(), 0..0, "the configuration", &problems);
+    let read = read(path, &settings);
+    settings.finish();
+    drop(settings);
+    drop(table);
+    let (stops, problems) = (problems.errors() > 0, problems.into_vec());
+    match read {
+        Some(mut config) if !stops => {
+            config.warnings = problems;
+            config.text = text;
+            Ok(config)
+        }
+        _ => Err(ConfigError::Wrong { path: path.to_owned(), text, problems }),
+    }
+}
+
+fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let state_directory = match settings.text("state_directory") {
+        Some(text) => directory.join(text.value),
+        None => match std::env::var_os("STATE_DIRECTORY") {
+            Some(given) => PathBuf::from(given),
+            None => directory.join("state"),
+        },
+    };
+    let control_socket = settings.text("control_socket").map(|text| directory.join(text.value));
+    let zone = settings.text("zone").map_or_else(|| "Europe/London".to_owned(), |zone| zone.value);
+    let concurrency = settings.integer("concurrency", 1..=256).unwrap_or(limits::CONCURRENCY);
+    let retention = settings.duration("retention").unwrap_or(RETENTION);
+    let people = people(settings);
+    let mut organisation = None;
+    if let Some(table) = settings.table("organisation") {
+        organisation = table.required_text("name", "who this is, as an assessor knows it");
+        table.finish();
+    }
+    let ca_bundle = settings.table("sources").and_then(|table| {
+        let path = table.text("ca_bundle").map(|text| directory.join(text.value));
+        if path.as_ref().is_some_and(|path| !path.is_file()) {
+            table.error("ca_bundle", "there is no such file");
+        }
+        table.finish();
+        path
+    });
+    let context = Context {
+        directory,
+        people: people.keys().cloned().collect(),
+        ca_bundle,
+        deadlines: deadlines(settings, &people),
+    };
+    let checks = checks(settings, &context, &zone);
+    let telling = crate::telling::Telling::read(settings, &context, &people);
+    Some(Config {
+        path: path.to_owned(),
+        text: String::new(),
+        warnings: Vec::new(),
+        organisation: organisation
+            .map_or_else(|| "(no organisation named)".to_owned(), |o| o.value),
+        control_socket: control_socket.unwrap_or_else(|| state_directory.join("control.sock")),
+        state_directory,
+        concurrency: usize::try_from(concurrency).unwrap_or(1),
+        retention,
+        people,
+        checks,
+        telling: telling?,
+    })
+}
+
+/// Ten years: an audit may go back over a contract's life; the log itself is never pruned.
+const RETENTION: Duration = Duration::from_secs(3650 * 86_400);
+
+fn people(settings: &Settings<'_>) -> BTreeMap<PersonId, Person> {
+    let mut people = BTreeMap::new();
+    for table in settings.tables("person") {
+        let name = table.required_text("name", "how they are called");
+        let email = table.text("email");
+        if let Some(email) = email.as_ref().filter(|email| !is_address(&email.value)) {
+            table.error_at(email.span.clone(), format!("{:?} is no mail address", email.value));
+        }
+        if !table.has("id") {
+            table.missing("id", "what records call them by");
+        }
+        if let (Some(id), Some(name)) = (table.parsed::<PersonId>("id"), name) {
+            let person = Person { name: name.value, email: email.map(|email| email.value) };
+            if people.insert(id.clone(), person).is_some() {
+                table.error("id", format!("there is a person `{id}` already"));
+            }
+        }
+        table.finish();
+    }
+    people
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<lettre::Address>().is_ok()
+}
+
+fn deadlines(settings: &Settings<'_>, people: &BTreeMap<PersonId, Person>) -> Vec<Deadline> {
+    let mut deadlines = Vec::new();
+    for table in settings.tables("deadline") {
+        let rule = table.required_text("table", "which data table, such as \"dspt\"");
+        let key = table.required_text("key", "which row, such as \"2025-26\"");
+        let source = table.required_text("source", "where the new date is said");
+        if !table.has("date") {
+            table.missing("date", "the date instead");
+        }
+        let date = table.date("date");
+        if !table.has("authorised_by") {
+            table.missing("authorised_by", "the id of the person who allowed it");
+        }
+        let by: Option<PersonId> = table.parsed("authorised_by");
+        if let Some(by) = by.as_ref().filter(|by| !people.contains_key(by)) {
+            table.error("authorised_by", format!("there is no [[person]] `{by}`"));
+        }
+        if let (Some(rule), Some(key), Some(source), Some(date), Some(by)) =
+            (rule, key, source, date, by)
+        {
+            deadlines.push(Deadline {
+                table: rule.value,
+                key: key.value,
+                date,
+                source: source.value,
+                authorised_by: by,
+            });
+        }
+        table.finish();
+    }
+    deadlines
+}
+
+fn checks(
+    settings: &Settings<'_>,
+    context: &Context,
+    zone: &str,
+) -> BTreeMap<CheckId, Arc<ConfiguredCheck>> {
+    let mut checks = BTreeMap::new();
+    let tables = settings.tables("check");
+    if tables.is_empty() {
+        settings.missing("check", "at least one [[check]], or nothing is watched");
+    }
+    for table in tables.into_iter().take(limits::CHECKS_MAX) {
+        let table = match table.text("id") {
+            Some(id) => table.called(format!("check {:?}", id.value)),
+            None => {
+                table.missing("id", "what this check is called: a-z, 0-9, '-' and '_'");
+                table
+            }
+        };
+        let id: Option<CheckId> = table.parsed("id");
+        if let Some(id) = &id {
+            let taken =
+                registry::kind(id.as_str()).is_some() || id.as_str() == crate::own::KIND.name;
+            if taken {
+                table.error("id", format!("`{id}` is a kind's name; a check needs one of its own"));
+            }
+            if checks.contains_key(id) {
+                table.error("id", format!("there is a check `{id}` already"));
+            }
+        }
+        let Some(kind) = kind(&table) else { continue };
+        let check = check(&table, kind, context, zone);
+        table.finish();
+        if let (Some(id), Some(mut check)) = (id, check) {
+            check.id = id.clone();
+            checks.insert(id, Arc::new(check));
+        }
+    }
+    checks
+}
+
+fn kind(table: &Settings<'_>) -> Option<&'static CheckKind> {
+    let name = table.required_text("kind", "what it watches; `attestd kinds` lists them")?;
+    let kind = registry::kind(&name.value);
+    if kind.is_none() {
+        let names = registry::KINDS.iter().map(|kind| kind.name);
+        let hint = did_you_mean(&name.value, names);
+        table.error_at(name.span, format!("there is no kind {:?}{hint}", name.value));
+    }
+    kind
+}
+
+fn check(
+    table: &Settings<'_>,
+    kind: &'static CheckKind,
+    context: &Context,
+    zone: &str,
+) -> Option<ConfiguredCheck> {
+    let zone = table.text("zone").map_or_else(|| zone.to_owned(), |zone| zone.value);
+    let text = table.text("schedule").map_or_else(|| kind.every.to_owned(), |text| text.value);
+    let schedule = Schedule::parse(&text, &zone)
+        .map_err(|error| {
+            table.error("schedule", format!("`schedule` of {}: {error}", table.path()))
+        })
+        .ok();
+    let timeout = table.duration("timeout").unwrap_or(kind.timeout);
+    if timeout > limits::TIMEOUT_MAX {
+        table.error("timeout", "`timeout` is 30 s at most: what takes longer is not seen");
+    }
+    let hold = table.duration("hold").unwrap_or(Duration::ZERO);
+    let keep = table.duration("keep").unwrap_or(Duration::ZERO);
+    let check = (kind.build)(table, context);
+    Some(ConfiguredCheck {
+        id: "unnamed".parse().expect("a plain id"),
+        kind,
+        check: Arc::from(check?),
+        schedule: schedule?,
+        timeout,
+        hold,
+        keep,
+    })
+}

@@ -1,0 +1,431 @@
+//! The monitor: the one task that decides what runs when. It wakes when a schedule comes due, a file changes, a person
+//! asks, a run ends or a deadline passes, and never waits for any of its runs.
+
+mod listing;
+pub use listing::COVERAGE_REDUCED;
+pub mod look;
+pub mod run;
+pub mod shared;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use attestd_core::alert::{self, Input};
+use attestd_core::record::{Missed, Record, Ticked, Why};
+use attestd_core::schedule::Due;
+use attestd_core::store::{Draft, StoreError};
+use attestd_core::time::{Uptime, between};
+use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ConfiguredCheck;
+use crate::limits;
+use run::{Ended, Job};
+use shared::Shared;
+
+/// The checks in force, by id.
+pub type Checks = BTreeMap<CheckId, Arc<ConfiguredCheck>>;
+
+/// What the monitor is told.
+pub enum Message {
+    /// These files or directories changed.
+    Changed(BTreeSet<PathBuf>),
+    /// A person asks for a run of a check, or of one of its subjects; the answer comes when all have ended.
+    Ask {
+        /// The check, with or without a target.
+        subject: Subject,
+        /// The subjects that ran; none where there is no such check or target.
+        reply: oneshot::Sender<Vec<Subject>>,
+    },
+    /// Another configuration is in force; its `configured` record stands at this index.
+    Configured {
+        /// Its checks.
+        checks: Checks,
+        /// The record.
+        index: u64,
+    },
+}
+
+/// Why a check is asked for its targets.
+#[derive(Clone)]
+enum Cause {
+    /// The daemon started, or the configuration changed.
+    Started,
+    /// A slot came due.
+    Due,
+    /// Files changed.
+    Changed(Arc<BTreeSet<PathBuf>>),
+    /// A person asked.
+    Asked { subject: Subject, asker: mpsc::Sender<()>, ran: mpsc::Sender<Subject> },
+}
+
+/// What the monitor knows of a subject beyond its record.
+struct Live {
+    target: Result<Arc<Target>, ProbeError>,
+    running: bool,
+    /// To run again as soon as the run in flight ends.
+    rerun: Option<(Trigger, Option<mpsc::Sender<()>>)>,
+    /// How often it was looked at again, and when next (F7).
+    again: Option<(usize, Uptime)>,
+}
+
+/// The monitor.
+pub struct Monitor {
+    shared: Arc<Shared>,
+    due: Arc<Notify>,
+    inbox: mpsc::Receiver<Message>,
+    files: watch::Sender<BTreeSet<PathBuf>>,
+    /// Says that the monitor gets round: the watchdog is fed from it.
+    progress: watch::Sender<Uptime>,
+    checks: Checks,
+    live: BTreeMap<Subject, Live>,
+    /// Causes that wait for a check's targets; the check is being asked while its entry is there.
+    listing: BTreeMap<CheckId, Vec<Cause>>,
+    listings: JoinSet<listing::Listed>,
+    runs: JoinSet<Result<Ended, StoreError>>,
+    jobs: BTreeMap<Subject, Arc<Job>>,
+}
+
+/// The ends by which the monitor is reached.
+pub struct Ends {
+    /// Woken when something may be due.
+    pub due: Arc<Notify>,
+    /// What the monitor is told.
+    pub inbox: mpsc::Receiver<Message>,
+    /// The files of interest.
+    pub files: watch::Sender<BTreeSet<PathBuf>>,
+    /// When the monitor last got round.
+    pub progress: watch::Sender<Uptime>,
+}
+
+impl Monitor {
+    /// A monitor of these checks; their `configured` record is in force.
+    pub fn new(shared: Arc<Shared>, checks: Checks, ends: Ends) -> Monitor {
+        Monitor {
+            shared,
+            due: ends.due,
+            inbox: ends.inbox,
+            files: ends.files,
+            progress: ends.progress,
+            checks,
+            live: BTreeMap::new(),
+            listing: BTreeMap::new(),
+            listings: JoinSet::new(),
+            runs: JoinSet::new(),
+            jobs: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until cancelled, or until the store cannot be written (S1).
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), StoreError> {
+        self.retire_unconfigured().await?;
+        self.list_all(&Cause::Started);
+        loop {
+            self.look_around().await?;
+            self.progress.send_replace(self.shared.clock.uptime());
+            let wait = self.wait();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return self.stop().await,
+                Some(ended) = self.runs.join_next() => {
+                    self.ended(ended.expect("a run's panics are caught where it looks and judges")?);
+                }
+                Some(listed) = self.listings.join_next() => {
+                    self.listed(listed.expect("a listing's panics are caught where it looks")).await?;
+                }
+                Some(message) = self.inbox.recv() => self.told(message).await?,
+                () = self.due.notified() => {}
+                () = self.shared.clock.sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Whatever is due by now: slots, second looks, deadlines of alerts.
+    async fn look_around(&mut self) -> Result<(), StoreError> {
+        let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
+        let mut due = BTreeSet::new();
+        let mut overlapped = Vec::new();
+        self.shared.store.read(&mut |state| {
+            for (subject, state) in &state.subjects {
+                let Some(live) = self.live.get(subject) else { continue };
+                if state.next.is_some_and(|next| next <= now) {
+                    if live.running {
+                        overlapped.push(subject.clone())
+                    } else {
+                        due.insert(subject.check.clone());
+                    }
+                }
+            }
+        });
+        for check in due {
+            self.list(&check, Cause::Due);
+        }
+        for subject in overlapped {
+            self.overlapped(&subject, now).await?;
+        }
+        let again: Vec<Subject> = self
+            .live
+            .iter()
+            .filter(|(_, live)| !live.running && live.again.is_some_and(|(_, at)| at <= uptime))
+            .map(|(subject, _)| subject.clone())
+            .collect();
+        for subject in again {
+            self.start(&subject, Trigger::Again, None, None);
+        }
+        self.look_at_network();
+        self.tick(now).await
+    }
+
+    /// A slot came due while the subject's run was still going: skipped (C8). A run that only waits for its spread, or
+    /// that keeps this very slot, is no overlap.
+    async fn overlapped(&mut self, subject: &Subject, now: Timestamp) -> Result<(), StoreError> {
+        let Some(job) = self.jobs.get(subject) else { return Ok(()) };
+        let Some(next) = self.shared.state(subject).and_then(|state| state.next) else {
+            return Ok(());
+        };
+        let kept = job.due.as_ref().map(|due| due.latest);
+        let Some(due) = job.check.schedule.due(next, now) else { return Ok(()) };
+        let from = match kept {
+            Some(kept) if kept >= due.latest => return Ok(()),
+            Some(kept) => job.check.schedule.next_after(kept).unwrap_or(due.latest).max(next),
+            None => return Ok(()), // a person's or a change's run: the slot is kept right after it
+        };
+        let missed = Missed {
+            at: now,
+            subject: subject.clone(),
+            from,
+            to: due.latest,
+            count: due.missed.and_then(|range| range.count).map(|count| count + 1).or(Some(1)),
+            why: Why::Overlap,
+            next: job.check.schedule.next_after(due.latest),
+        };
+        self.shared
+            .commit(Draft { record: Record::Missed(missed), blobs: Vec::new() })
+            .await
+            .map(drop)
+    }
+
+    /// Steps every subject whose alerts reached a deadline.
+    async fn tick(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut due = Vec::new();
+        self.each_deadline(|subject, check, nature, deadline| {
+            if deadline <= now {
+                due.push((subject.clone(), check.clone(), nature));
+            }
+        });
+        for (subject, check, nature) in due {
+            let Some(state) = self.shared.state(&subject) else { continue };
+            let policy = self.shared.policy(&check, nature, now);
+            let (alerts, events) = alert::step(&state.alerts, Input::Tick, &policy, now);
+            if alerts == state.alerts {
+                continue;
+            }
+            let kind = check.kind.name.to_owned();
+            let status = state.status(now);
+            let record = Record::Ticked(Ticked { at: now, subject, kind, status, alerts, events });
+            self.shared.commit(Draft { record, blobs: Vec::new() }).await?;
+        }
+        Ok(())
+    }
+
+    fn each_deadline(
+        &self,
+        mut with: impl FnMut(&Subject, &Arc<ConfiguredCheck>, Nature, Timestamp),
+    ) {
+        let now = self.shared.clock.now();
+        self.shared.store.read(&mut |state| {
+            for (subject, state) in state.subjects.iter().filter(|(_, s)| !s.alerts.0.is_empty()) {
+                let Some(live) = self.live.get(subject).filter(|live| !live.running) else {
+                    continue;
+                };
+                let Some(check) = self.checks.get(&subject.check) else { continue };
+                let nature = live.target.as_ref().map_or(Nature::Local, |target| target.nature);
+                let policy = self.shared.policy(check, nature, now);
+                if let Some(deadline) = alert::next_deadline(&state.alerts, &policy) {
+                    with(subject, check, nature, deadline);
+                }
+            }
+        });
+    }
+
+    /// How long there is nothing to do.
+    fn wait(&self) -> Duration {
+        let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
+        let mut wait = limits::SWEEP;
+        self.each_deadline(|_, _, _, deadline| wait = wait.min(between(now, deadline)));
+        for (_, at) in self.live.values().filter(|live| !live.running).filter_map(|live| live.again)
+        {
+            wait = wait.min(at.since(uptime));
+        }
+        wait.max(Duration::from_millis(10))
+    }
+
+    /// All remote targets unseen at once is this machine's own network: one alert, not a hundred (F7). When it is back,
+    /// what was unseen is looked at again at once.
+    fn look_at_network(&mut self) {
+        let remote =
+            |live: &Live| live.target.as_ref().is_ok_and(|target| target.nature != Nature::Local);
+        let (mut all, mut unseen) = (0, Vec::new());
+        self.shared.store.read(&mut |state| {
+            for (subject, _) in self.live.iter().filter(|(_, live)| remote(live)) {
+                let Some(last) = state.subjects.get(subject).and_then(|s| s.last.as_ref()) else {
+                    continue;
+                };
+                all += 1;
+                if last.unseen.is_some() {
+                    unseen.push(subject.clone());
+                }
+            }
+        });
+        let down = all >= 2 && unseen.len() == all;
+        if self.shared.network_down.swap(down, Ordering::Relaxed) && !down {
+            for subject in unseen {
+                self.start(&subject, Trigger::Again, None, None);
+            }
+        }
+        let condition = down.then_some(&[][..]);
+        if self.shared.conditions.set(crate::own::NETWORK_UNREACHABLE, None, condition) {
+            self.look_at_own();
+        }
+    }
+
+    /// A condition of the daemon's own changed.
+    fn look_at_own(&mut self) {
+        let own: Vec<Subject> = self
+            .live
+            .keys()
+            .filter(|s| s.check.as_str() == crate::own::KIND.name)
+            .cloned()
+            .collect();
+        for subject in own {
+            self.start(&subject, Trigger::Change, None, None);
+        }
+    }
+
+    async fn told(&mut self, message: Message) -> Result<(), StoreError> {
+        match message {
+            Message::Changed(files) if files.is_empty() => self.look_at_own(),
+            Message::Changed(files) => self.list_all(&Cause::Changed(Arc::new(files))),
+            Message::Ask { subject, reply } => self.ask(subject, reply),
+            Message::Configured { checks, index } => {
+                self.shared.config.store(index, Ordering::Relaxed);
+                self.checks = checks;
+                self.live.retain(|subject, live| {
+                    self.checks.contains_key(&subject.check) || live.running
+                });
+                self.retire_unconfigured().await?;
+                self.list_all(&Cause::Started);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, subject: Subject, reply: oneshot::Sender<Vec<Subject>>) {
+        // Two channels: `asker` closes when every run it was cloned into has ended, `ran` collects which those were.
+        let (asker, mut ended) = mpsc::channel(1);
+        let (ran, mut subjects) = mpsc::channel(limits::TARGETS_MAX);
+        if self.checks.contains_key(&subject.check) {
+            self.list(&subject.check.clone(), Cause::Asked { subject, asker, ran });
+        } else {
+            drop((asker, ran));
+        }
+        tokio::spawn(async move {
+            while ended.recv().await.is_some() {}
+            let mut all = Vec::new();
+            while let Some(subject) = subjects.recv().await {
+                all.push(subject);
+            }
+            let _ = reply.send(all); // who asked may be gone
+        });
+    }
+
+    /// Starts a run of a subject, or has it run again once the run in flight ends.
+    fn start(
+        &mut self,
+        subject: &Subject,
+        trigger: Trigger,
+        due: Option<Due>,
+        asker: Option<mpsc::Sender<()>>,
+    ) {
+        let Some(check) = self.checks.get(&subject.check).cloned() else { return };
+        let Some(live) = self.live.get_mut(subject) else { return };
+        if live.running {
+            if trigger != Trigger::Again && due.is_none() {
+                live.rerun = Some((trigger, asker));
+            }
+            return;
+        }
+        live.running = true;
+        let remote = live.target.as_ref().is_ok_and(|target| target.nature != Nature::Local);
+        let delay = match &due {
+            Some(due) if remote => self.shared.spread(&check, due.latest),
+            _ => Duration::ZERO,
+        };
+        let target = live.target.clone();
+        let job = Job { check, subject: subject.clone(), target, trigger, due, delay, asker };
+        let (job, shared) = (Arc::new(job), self.shared.clone());
+        self.jobs.insert(subject.clone(), job.clone());
+        self.runs.spawn(async move { run::perform(&shared, &job).await });
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        self.jobs.remove(&ended.subject);
+        let uptime = self.shared.clock.uptime();
+        let Some(live) = self.live.get_mut(&ended.subject) else { return };
+        live.running = false;
+        live.again = match (ended.unseen, live.again) {
+            (false, _) => None,
+            (true, None) => Some((0, Uptime(uptime.0 + limits::AGAIN[0]))),
+            (true, Some((n, at))) if at <= uptime => {
+                let wait = |n: usize| limits::AGAIN.get(n).map(|wait| *wait - limits::AGAIN[n - 1]);
+                // After the last look there is none before the next slot; `MAX` says so until something is seen.
+                Some((
+                    n + 1,
+                    wait(n + 1).map_or(Uptime(Duration::MAX), |wait| Uptime(uptime.0 + wait)),
+                ))
+            }
+            (true, later) => later,
+        };
+        if let Some((trigger, asker)) = live.rerun.take() {
+            self.start(&ended.subject, trigger, None, asker);
+        }
+    }
+
+    /// Ends within `STOP_MAX`: what is not done by then is dropped, and recorded as that.
+    async fn stop(mut self) -> Result<(), StoreError> {
+        let waiting: Vec<Subject> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| !job.delay.is_zero())
+            .map(|(s, _)| s.clone())
+            .collect();
+        let deadline = self.shared.clock.sleep(limits::STOP_MAX / 2);
+        tokio::pin!(deadline);
+        while self.jobs.len() > waiting.len() {
+            tokio::select! {
+                ended = self.runs.join_next() => match ended {
+                    Some(Ok(ended)) => drop(self.jobs.remove(&ended?.subject)),
+                    Some(Err(_)) => {}
+                    None => break,
+                },
+                () = &mut deadline => break,
+            }
+        }
+        self.runs.shutdown().await;
+        let now = self.shared.clock.now();
+        // A run that still waited for its spread has not begun: its slot is due, and runs late after the next start.
+        let dropped = self.jobs.iter().filter(|(subject, _)| !waiting.contains(subject));
+        let records: Vec<Record> = dropped.filter_map(|(_, job)| run::dropped(job, now)).collect();
+        for record in records {
+            self.shared.commit(Draft { record, blobs: Vec::new() }).await?;
+        }
+        self.shared.store.write_accepted(now).await?;
+        let record = Record::Stopped { at: now };
+        self.shared.commit(Draft { record, blobs: Vec::new() }).await.map(drop)
+    }
+}

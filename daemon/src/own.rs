@@ -1,0 +1,243 @@
+//! The built-in check `attestd`: the daemon's own conditions, judged and told like everything else (F7).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attestd_core::schedule::Schedule;
+use attestd_core::{
+    BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
+    Look, Means, Nature, ProbeError, Severity, Target, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfiguredCheck;
+
+/// The kind of the one check that nobody configures.
+pub const KIND: CheckKind = CheckKind {
+    name: "attestd",
+    summary: "attestd's own conditions: clock, network, delivery, disk, store.",
+    docs: DOCS,
+    example: "",
+    findings: FINDINGS,
+    endpoints: false,
+    every: "1h",
+    timeout: Duration::from_secs(10),
+    build: |_, _| None,
+};
+
+const DOCS: &str = "\
+## What it looks at
+The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
+destination accepts what it is sent, how much room the disk has, and whether the store had to be mended.
+
+## How it judges
+Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
+whenever a condition changes.
+
+## What it cannot see
+Its own absence: have the observability stack alert when `attestd.heartbeat.time` stops moving.
+
+## Settings
+None.
+
+## What it sends
+Nothing.
+";
+
+const SOURCE: &str = "attestd semantics F7: attestd's own conditions are findings like any other";
+
+/// The wall clock cannot be believed.
+pub const CLOCK_UNTRUSTED: &str = "clock_untrusted";
+/// No remote target is seen.
+pub const NETWORK_UNREACHABLE: &str = "network_unreachable";
+/// A destination refuses what it is sent.
+pub const DELIVERY_BLOCKED: &str = "delivery_blocked";
+/// Events have waited for a destination for too long.
+pub const DELIVERY_WAITING: &str = "delivery_waiting";
+/// The disk is nearly full.
+pub const DISK_LOW: &str = "disk_space_low";
+/// The store was mended at the last start.
+pub const STORE_RECOVERED: &str = "store_recovered";
+
+const FINDINGS: &[FindingSpec] = &[
+    FindingSpec {
+        code: CLOCK_UNTRUSTED,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        message: "the wall clock cannot be believed ({why}): everything that is judged by date is Unknown",
+        remedy: "set the clock, and see why time synchronisation failed",
+        reference: "attestd semantics C5",
+    },
+    FindingSpec {
+        code: NETWORK_UNREACHABLE,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "none of the remote targets is seen: this machine's own network or resolver is at fault",
+        remedy: "look at this machine's network, resolver, proxy and firewall",
+        reference: SOURCE,
+    },
+    FindingSpec {
+        code: DELIVERY_BLOCKED,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        message: "{component} refuses alert events: {error}",
+        remedy: "correct the destination's settings or credential; everything waits in the outbox and is sent then",
+        reference: "attestd semantics D5",
+    },
+    FindingSpec {
+        code: DELIVERY_WAITING,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "alert events have waited for {component} since {since}: {error}",
+        remedy: "see why the destination does not answer; nothing is lost, everything waits in the outbox",
+        reference: "attestd semantics D1",
+    },
+    FindingSpec {
+        code: DISK_LOW,
+        means: Means::Warn,
+        severity: Severity::Critical,
+        message: "the disk of the state directory is nearly full",
+        remedy: "make room: when the evidence log cannot be written, the daemon ends",
+        reference: "attestd semantics S1",
+    },
+    FindingSpec {
+        code: STORE_RECOVERED,
+        means: Means::Note,
+        severity: Severity::Notice,
+        message: "the store was mended at the last start: {what}",
+        remedy: "see why the machine stopped, or what touched the state directory",
+        reference: "attestd semantics S2",
+    },
+];
+
+/// The conditions there are at the moment, as the daemon's parts report them.
+#[derive(Debug, Default)]
+pub struct Conditions(Mutex<BTreeMap<(String, Option<String>), BTreeMap<String, String>>>);
+
+impl Conditions {
+    /// Sets or clears one condition; says whether that changed anything.
+    pub fn set(
+        &self,
+        code: &str,
+        component: Option<&str>,
+        values: Option<&[(&str, String)]>,
+    ) -> bool {
+        let key = (code.to_owned(), component.map(str::to_owned));
+        let mut all = self.0.lock().expect("nothing panics while it holds this lock");
+        match values {
+            Some(values) => {
+                let values: BTreeMap<String, String> = values
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect();
+                all.insert(key, values.clone()) != Some(values)
+            }
+            None => all.remove(&key).is_some(),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let all = self.0.lock().expect("nothing panics while it holds this lock");
+        let one = |((code, component), values): (
+            &(String, Option<String>),
+            &BTreeMap<String, String>,
+        )| Fact {
+            code: code.clone(),
+            component: component.clone(),
+            values: values.clone(),
+        };
+        Facts { conditions: all.iter().map(one).collect() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Facts {
+    conditions: Vec<Fact>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Fact {
+    code: String,
+    component: Option<String>,
+    values: BTreeMap<String, String>,
+}
+
+/// The check itself, over the conditions that the daemon's parts report.
+pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
+    Arc::new(ConfiguredCheck {
+        id: KIND.name.parse().expect("a plain id"),
+        kind: &KIND,
+        check: Arc::new(Own { conditions }),
+        schedule: Schedule::parse(KIND.every, "UTC").expect("a plain period"),
+        timeout: KIND.timeout,
+        hold: Duration::ZERO,
+        keep: Duration::ZERO,
+    })
+}
+
+struct Own {
+    conditions: Arc<Conditions>,
+}
+
+impl Check for Own {
+    fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
+        let target = Target {
+            name: "daemon".parse().expect("a plain name"),
+            nature: Nature::Local,
+            files: Vec::new(),
+            spec: serde_json::Value::Null,
+        };
+        Box::pin(std::future::ready(Ok(vec![target])))
+    }
+
+    fn probe<'a>(&'a self, _: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
+        Box::pin(std::future::ready(Ok(Evidence::of(&self.conditions.facts()))))
+    }
+
+    fn judge(&self, evidence: &Evidence, _: Timestamp) -> Result<Judgement, BadEvidence> {
+        let facts: Facts = evidence.read()?;
+        let findings: Result<Vec<Finding>, BadEvidence> =
+            facts.conditions.into_iter().map(finding).collect();
+        Ok(Judgement::new(findings?, Vec::new()))
+    }
+}
+
+fn finding(fact: Fact) -> Result<Finding, BadEvidence> {
+    let spec = FINDINGS.iter().find(|spec| spec.code == fact.code);
+    let spec =
+        spec.ok_or_else(|| BadEvidence(format!("no condition is called {:?}", fact.code)))?;
+    let mut finding = spec.finding();
+    if let Some(component) = fact.component {
+        let component: Result<Component, _> = component.parse();
+        finding = finding.on(component.map_err(|error| BadEvidence(error.to_string()))?);
+    }
+    Ok(fact.values.into_iter().fold(finding, |finding, (name, value)| finding.with(&name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_a_finding_while_it_lasts() {
+        let conditions = Arc::new(Conditions::default());
+        let own = Own { conditions: conditions.clone() };
+        let findings = || {
+            own.judge(&Evidence::of(&conditions.facts()), Timestamp::UNIX_EPOCH).expect("readable")
+        };
+        assert_eq!(findings(), Judgement::default());
+        let error = [("error", "401".to_owned())];
+        assert!(conditions.set(DELIVERY_BLOCKED, Some("collector"), Some(&error)));
+        assert!(
+            !conditions.set(DELIVERY_BLOCKED, Some("collector"), Some(&error)),
+            "the same again changes nothing"
+        );
+        assert_eq!(
+            findings().findings[0].key.component.as_ref().map(|c| c.as_str()),
+            Some("collector")
+        );
+        assert!(conditions.set(DELIVERY_BLOCKED, Some("collector"), None));
+        assert_eq!(findings(), Judgement::default());
+    }
+}

@@ -2,11 +2,16 @@
 
 pub mod catalogue;
 pub mod clock;
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod housekeeping;
 pub mod limits;
 pub mod monitor;
 pub mod own;
 pub mod problems;
+pub mod serve;
+pub mod systemd;
 pub mod telling;
 pub mod triggers;
 pub mod view;

@@ -1,2 +1,5 @@
-//! stub
-fn main() {}
+//! The program `attestd`.
+
+fn main() -> std::process::ExitCode {
+    attestd::cli::main()
+}

@@ -1,12 +1,12 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, Phase};
 use attestd_core::record::{Record, Run};
 use attestd_core::state::{State, SubjectState};
 use attestd_core::store::Committed;
-use attestd_core::{Means, Severity, Status, Subject, Timestamp};
+use attestd_core::{Means, Nature, Severity, Status, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
@@ -108,14 +108,14 @@ impl StatusView {
         state: &State,
         organisation: &str,
         now: Timestamp,
-        expected: Option<&BTreeSet<Subject>>,
+        expected: Option<&BTreeMap<Subject, Nature>>,
     ) -> StatusView {
         let mut subjects: Vec<SubjectView> = state
             .subjects
             .iter()
             .map(|(subject, state)| SubjectView::of(subject, state, now))
             .collect();
-        let not_yet = expected.into_iter().flatten().filter(|s| !state.subjects.contains_key(s));
+        let not_yet = expected.into_iter().flatten().map(|(s, _)| s).filter(|s| !state.subjects.contains_key(s));
         subjects.extend(not_yet.map(SubjectView::not_yet_seen));
         subjects.sort_by_key(|view| {
             (Status::ALL.iter().position(|s| *s == view.status), view.subject.clone())

@@ -97,7 +97,8 @@ impl Monitor {
         }
         let mut expected =
             self.shared.expected.lock().expect("nothing panics while it holds this lock");
-        *expected = self.live.keys().cloned().collect();
+        let nature = |live: &Live| live.target.as_ref().map_or(Nature::Local, |target| target.nature);
+        *expected = self.live.iter().map(|(subject, live)| (subject.clone(), nature(live))).collect();
         drop(expected);
         self.tell_files();
         Ok(())

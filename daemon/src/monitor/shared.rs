@@ -1,6 +1,6 @@
 //! What the monitor and its runs share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub struct Shared {
     /// What the last run of each subject saw.
     pub memory: Mutex<BTreeMap<Subject, Memory>>,
     /// Every subject there should be, those included that have not been seen yet.
-    pub expected: Mutex<BTreeSet<Subject>>,
+    pub expected: Mutex<BTreeMap<Subject, Nature>>,
     /// How long runs took: the newest of each subject, for the metrics.
     pub durations: Mutex<BTreeMap<Subject, Duration>>,
 }
@@ -157,7 +157,7 @@ impl Shared {
     pub async fn commit(&self, draft: Draft) -> Result<Committed, StoreError> {
         let committed = self.store.commit(draft).await?;
         if committed.record.events().is_some_and(|(_, _, _, events)| !events.is_empty()) {
-            self.told.notify_waiters();
+            self.told.notify_one();
         }
         Ok(committed)
     }

@@ -1,0 +1,79 @@
+//! `attestd explain`.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use attestd_checks::registry;
+use attestd_core::settings::did_you_mean;
+use attestd_core::time::Clock;
+use attestd_core::{CheckId, CheckKind, Timestamp};
+use comfy_table::Cell;
+
+use super::{show, status};
+use crate::clock::SystemClock;
+use crate::config::ConfiguredCheck;
+use crate::own;
+
+/// Explains a kind or a configured check.
+pub fn run(path: &Path, name: &str) -> anyhow::Result<ExitCode> {
+    if let Some(kind) = registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND)) {
+        print!("{}", of_kind(kind));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let kinds = registry::KINDS.iter().map(|kind| kind.name);
+    if !path.is_file() {
+        let hint = did_you_mean(name, kinds);
+        anyhow::bail!("there is no kind {name:?}{hint}; and no configuration at {} to look for a check in", path.display());
+    }
+    let config = status::load(path)?;
+    let check = name.parse::<CheckId>().ok().and_then(|id| config.checks.get(&id));
+    let Some(check) = check else {
+        let hint = did_you_mean(name, kinds.chain(config.checks.keys().map(CheckId::as_str)));
+        anyhow::bail!("there is no kind and no check {name:?}{hint}");
+    };
+    print!("{}", of_check(check, SystemClock::new().now()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_kind(kind: &CheckKind) -> String {
+    let mut out = format!("# {}\n\n{}\n\n{}\n", kind.name, kind.summary, kind.docs.trim());
+    if !kind.example.is_empty() {
+        let _ = write!(out, "\n## Example\n\n{}\n", kind.example.trim());
+    }
+    let mut table = show::table(&["FINDING", "MEANS", "SEVERITY", "SAYS", "SOURCE"]);
+    for spec in kind.findings {
+        table.add_row([
+            Cell::new(spec.code),
+            Cell::new(format!("{:?}", spec.means)),
+            Cell::new(spec.severity.as_str()),
+            Cell::new(spec.message),
+            Cell::new(spec.reference),
+        ]);
+    }
+    let _ = write!(out, "\n## Findings\n\n{table}\n");
+    out
+}
+
+fn of_check(check: &ConfiguredCheck, now: Timestamp) -> String {
+    let mut out = format!("check {} of kind {}\n\n", check.id, check.kind.name);
+    let _ = writeln!(out, "  schedule   {}: {}", check.schedule, check.schedule.describe());
+    let mut slot = now;
+    for n in 1..=5 {
+        let Some(next) = check.schedule.next_after(slot) else { break };
+        let zone = if check.schedule.zone() == "UTC" { "UTC" } else { check.schedule.zone() };
+        let local = next.in_tz(zone).map_or_else(|_| next.to_string(), |local| local.strftime("%a %-d %b %Y %H:%M:%S %Z").to_string());
+        let _ = writeln!(out, "  {}  {local}", if n == 1 { "next runs" } else { "         " });
+        slot = next;
+    }
+    let _ = writeln!(out, "  timeout    {} s", check.timeout.as_secs());
+    let _ = writeln!(out, "  hold       {} s before a finding is told", check.hold.as_secs());
+    let _ = writeln!(out, "  keep       {} s before an alert resolves", check.keep.as_secs());
+    let mut title = "thresholds";
+    for line in check.check.thresholds() {
+        let _ = writeln!(out, "  {title:10} {}", show::clean(&line));
+        title = "";
+    }
+    let _ = writeln!(out, "\n  attestd explain {} says what it looks at and every finding.", check.kind.name);
+    out
+}

@@ -1,0 +1,154 @@
+//! The command line: `attestd --help` is the manual.
+
+mod check;
+mod check_config;
+mod explain;
+mod history;
+mod kinds;
+mod probe;
+mod run;
+mod show;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use attestd_core::{Subject, Timestamp};
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Proves, continuously, that a supplier to the NHS still meets what it says it meets.
+///
+/// attestd runs checks on their schedules (certificates, TLS versions, policy reviews, Cyber Essentials, DSPT), keeps
+/// every result in an evidence log, and tells your observability stack and the ISMS owner before anything lapses.
+/// What was not seen is Unknown, never a pass.
+#[derive(Parser)]
+#[command(name = "attestd", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration file [default: ./attestd.toml where there is one, else /etc/attestd/attestd.toml]
+    #[arg(long, short, global = true, env = "ATTESTD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON for scripts instead of a table for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the daemon, until SIGTERM or Ctrl-C
+    Run,
+    /// Read a configuration and say everything that is wrong with it
+    CheckConfig {
+        /// The configuration file
+        file: Option<PathBuf>,
+    },
+    /// Show how everything stands, from the running daemon or from the log at rest
+    Status,
+    /// Look at a check or a subject now, through the running daemon where there is one
+    ///
+    /// Without a running daemon it looks, judges and prints, but records nothing. The exit code is that of a monitoring
+    /// plugin: 0 pass, 1 warn, 2 fail or critical, 3 unknown.
+    Check {
+        /// CHECK or CHECK/TARGET
+        subject: Subject,
+        /// Show what was fetched, what matched, and why
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Show what happened, newest first
+    History {
+        /// CHECK or CHECK/TARGET; everything where absent
+        subject: Option<Subject>,
+        /// From this instant on, such as 2026-11-01T00:00:00Z
+        #[arg(long)]
+        from: Option<Timestamp>,
+        /// Until before this instant
+        #[arg(long)]
+        to: Option<Timestamp>,
+        /// The newest this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// List the kinds of check there are
+    Kinds,
+    /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
+    Explain {
+        /// A kind or a check's id
+        name: String,
+    },
+    /// Look at a TLS endpoint without any configuration: its chain, what it means, the TLS versions it accepts
+    ///
+    /// The exit code is that of a monitoring plugin: 0 OK, 1 warning, 2 critical, 3 unknown.
+    Probe {
+        /// HOST:PORT
+        #[arg(required = true)]
+        targets: Vec<String>,
+        /// Trust anchors to verify against, instead of the system's (PEM)
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// The server name to ask for and to hold the certificate against
+        #[arg(long, value_name = "NAME")]
+        sni: Option<String>,
+        /// Connect to this address instead of those of the name
+        #[arg(long, value_name = "ADDR")]
+        resolve: Option<std::net::IpAddr>,
+    },
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Where the configuration is, unless told: here, or where a package puts it.
+fn config_path(given: Option<PathBuf>) -> PathBuf {
+    let here = PathBuf::from("attestd.toml");
+    match given {
+        Some(path) => path,
+        None if here.is_file() => here,
+        None => PathBuf::from("/etc/attestd/attestd.toml"),
+    }
+}
+
+/// Runs the command line to its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let plugin = matches!(cli.verb, Verb::Check { .. } | Verb::Probe { .. });
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", show::error(&error));
+            // For a monitoring plugin, 1 and 2 would say something of the target, of which nothing is known.
+            ExitCode::from(if plugin { 3 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = || config_path(cli.config.clone());
+    match cli.verb {
+        Verb::Run => run::run(&config()),
+        Verb::CheckConfig { file } => Ok(check_config::run(&file.unwrap_or_else(config))),
+        Verb::Status => status::run(&config(), cli.json),
+        Verb::Check { subject, explain } => check::run(&config(), &subject, explain, cli.json),
+        Verb::History { subject, from, to, limit } => {
+            history::run(&config(), subject, from, to, limit, cli.json)
+        }
+        Verb::Kinds => Ok(kinds::run(cli.json)),
+        Verb::Explain { name } => explain::run(&config(), &name),
+        Verb::Probe { targets, ca, sni, resolve } => probe::run(&targets, ca, sni, resolve, cli.json),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `attestd run`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use attestd_core::time::Clock;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{show, status};
+use crate::clock::SystemClock;
+use crate::serve::Daemon;
+use crate::{problems, telemetry};
+
+/// The first table of status is shown when every local check has a result, and at the latest after this.
+const SETTLE_MAX: Duration = Duration::from_secs(4);
+
+/// Runs the daemon until SIGTERM or Ctrl-C.
+pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let config = status::load(path)?;
+    eprint!("{}", problems::show(path, &config.text, &config.warnings, show::colour()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            stopping.cancel();
+        });
+        let _logging = telemetry::log::init(&config.telling);
+        let daemon = Daemon::start(config).await?;
+        if std::env::var_os("JOURNAL_STREAM").is_none() {
+            settle(&daemon, &stop).await;
+            println!("{}", show::status(&daemon.server().status()));
+            println!("  Running; Ctrl-C ends it.");
+        }
+        daemon.run(stop).await?;
+        anyhow::Ok(())
+    })?;
+    // Whatever a blocking thread still waits for must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn settle(daemon: &Daemon, stop: &CancellationToken) {
+    let clock = SystemClock::new();
+    let began = clock.uptime();
+    while !daemon.is_settled() && clock.uptime().since(began) < SETTLE_MAX && !stop.is_cancelled() {
+        clock.sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! How things look in a terminal: tables, colours, times, and text from outside made harmless.
+
+use std::io::IsTerminal;
+
+use attestd_core::obligation::london;
+use attestd_core::{Status, Timestamp};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+
+use crate::view::{StatusView, SubjectView};
+
+/// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
+pub fn colour() -> bool {
+    let no = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !no
+}
+
+/// Text from outside, without anything that a terminal would obey.
+pub fn clean(text: &str) -> String {
+    let hostile = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// Text of several lines from outside, cleaned line by line.
+pub fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| clean(line) + "\n").collect()
+}
+
+/// An error with its causes, once.
+pub fn error(error: &anyhow::Error) -> String {
+    format!("attestd: {}", clean(&format!("{error:#}")))
+}
+
+/// A table with only the lines that help.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset("  ── ─          ");
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(PIPE_WIDTH);
+    }
+    let bold = |text: &&str| paint(Cell::new(text), |cell| cell.add_attribute(Attribute::Dim));
+    table.set_header(header.iter().map(bold));
+    table
+}
+
+/// A pipe has no width; logs and pagers show about this much.
+const PIPE_WIDTH: u16 = 160;
+
+/// A cell in colour, where there is colour.
+pub fn paint(cell: Cell, with: impl FnOnce(Cell) -> Cell) -> Cell {
+    if colour() { with(cell) } else { cell }
+}
+
+/// A status as a cell.
+pub fn status_cell(status: Status) -> Cell {
+    let (text, colour) = match status {
+        Status::Pass => ("✔ pass", Color::Green),
+        Status::Warn => ("▲ warn", Color::Yellow),
+        Status::Fail => ("✖ FAIL", Color::Red),
+        Status::Unknown => ("? unknown", Color::Magenta),
+    };
+    paint(Cell::new(text), |cell| cell.fg(colour).add_attribute(Attribute::Bold))
+}
+
+/// A time as people in London read it.
+pub fn time(at: Timestamp) -> String {
+    at.to_zoned(london()).strftime("%-d %b %Y %H:%M").to_string()
+}
+
+/// How long ago, or in how long.
+pub fn from_now(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.duration_since(now).as_secs();
+    let (n, unit) = match seconds.unsigned_abs() {
+        0..=59 => (seconds.unsigned_abs(), "s"),
+        s @ 60..=3599 => (s / 60, "min"),
+        s @ 3600..=172_799 => (s / 3600, "h"),
+        s => (s / 86_400, "days"),
+    };
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("in {n} {unit}"),
+        _ => format!("{n} {unit} ago"),
+    }
+}
+
+/// How everything stands, for people.
+pub fn status(view: &StatusView) -> String {
+    let count = |status| view.subjects.iter().filter(|s| s.status == status).count();
+    let counts = Status::ALL.map(|status| (count(status), status));
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, status)| paint_text(&format!("{n} {}", status.as_str()), *status))
+        .collect();
+    let source = if view.running { "" } else { "   (from the log: no daemon is running)" };
+    let mut out = format!(
+        "\n  {}   {}   {}{source}\n\n",
+        clean(&view.organisation),
+        time(view.at),
+        if counts.is_empty() { "nothing is watched yet".to_owned() } else { counts.join("  ") },
+    );
+    let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "SEEN", "NEXT"]);
+    for subject in &view.subjects {
+        let target = subject.subject.target.as_ref().map_or("-".to_owned(), |target| clean(target.as_str()));
+        table.add_row([
+            status_cell(subject.status),
+            Cell::new(subject.subject.check.as_str()),
+            Cell::new(target),
+            Cell::new(what(subject)),
+            Cell::new(subject.seen_at.map_or("never".to_owned(), |at| from_now(at, view.at))),
+            Cell::new(subject.next.map_or("-".to_owned(), |at| from_now(at, view.at))),
+        ]);
+    }
+    out.push_str(&table.to_string());
+    out.push('\n');
+    for waiting in &view.outbox {
+        let events = if waiting.events == 1 { "alert event waits" } else { "alert events wait" };
+        out.push_str(&format!("\n  {} {events} for {}", waiting.events, clean(&waiting.destination)));
+    }
+    if !view.outbox.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+/// What there is to say of a subject, the worst first.
+pub fn what(subject: &SubjectView) -> String {
+    let mut lines: Vec<String> = subject.unseen.iter().map(|reason| clean(reason)).collect();
+    lines.extend(subject.remedy.iter().map(|remedy| format!("→ {}", clean(remedy))));
+    let told = subject.findings.iter().filter(|f| f.code != attestd_core::alert::NOT_SEEN.code);
+    lines.extend(told.map(|finding| clean(&finding.message)));
+    lines.join("\n")
+}
+
+
+fn paint_text(text: &str, status: Status) -> String {
+    let code = match status {
+        Status::Pass => "32",
+        Status::Warn => "33",
+        Status::Fail => "31;1",
+        Status::Unknown => "35",
+    };
+    if colour() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}

@@ -1,0 +1,56 @@
+//! The control socket: how the other verbs reach a running daemon. One JSON request a connection, one JSON answer.
+
+pub mod client;
+pub mod server;
+
+use attestd_core::{Subject, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::view::{EntryView, StatusView, SubjectView};
+
+/// What can be asked of a running daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// The status of everything.
+    Status,
+    /// A run now, of a check or of one of its subjects; the answer comes when it has ended.
+    Check {
+        /// The check, with or without a target.
+        subject: Subject,
+    },
+    /// History.
+    History {
+        /// Only this subject, or only this check.
+        subject: Option<Subject>,
+        /// From this instant on.
+        from: Option<Timestamp>,
+        /// Until before this instant.
+        to: Option<Timestamp>,
+        /// The newest this many.
+        limit: usize,
+    },
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The status of everything.
+    Status(StatusView),
+    /// What ran.
+    Checked(Vec<CheckedView>),
+    /// History, newest first.
+    History(Vec<EntryView>),
+    /// Why not.
+    Refused(String),
+}
+
+/// A subject that was just run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckedView {
+    /// The subject now.
+    pub view: SubjectView,
+    /// How the evidence came about.
+    pub explanation: String,
+}

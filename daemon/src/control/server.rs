@@ -1,0 +1,190 @@
+//! Answers over the control socket: to root, to the daemon's own user, and to members of the socket's group.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestd_core::store::HistoryQuery;
+use attestd_core::{Subject, Timestamp};
+use nix::unistd::{Gid, Uid, User, getgrouplist};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, CheckedView, Request};
+use crate::limits;
+use crate::monitor::shared::Shared;
+use crate::monitor::{Checks, Message};
+use crate::view::{EntryView, StatusView, SubjectView};
+
+/// Connections at once; more wait.
+const CONNECTIONS_MAX: usize = 16;
+/// A request must come within this.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The socket cannot be made.
+    #[error("the control socket {0} cannot be made")]
+    Bind(PathBuf, #[source] std::io::Error),
+    /// The path does not fit.
+    #[error("the control socket's path {0} is over the 107 bytes that a unix socket may have; set `control_socket` to a shorter one")]
+    TooLong(PathBuf),
+}
+
+/// What answers are made from.
+pub struct Server {
+    /// What the monitor and its runs share.
+    pub shared: Arc<Shared>,
+    /// The monitor.
+    pub monitor: mpsc::Sender<Message>,
+    /// The checks in force, for explanations.
+    pub checks: tokio::sync::watch::Receiver<Checks>,
+    /// Who runs this.
+    pub organisation: tokio::sync::watch::Receiver<String>,
+}
+
+/// Makes the socket, for its owner and its group; the store's lock is held, so that one left behind is nobody's.
+pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |error| ListenError::Bind(path.to_owned(), error);
+    if path.as_os_str().len() > 107 {
+        return Err(ListenError::TooLong(path.to_owned()));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Answers until cancelled.
+pub async fn serve(server: Arc<Server>, listener: UnixListener, path: PathBuf, cancel: CancellationToken) {
+    let group = std::fs::metadata(&path).map_or(0, |meta| meta.gid());
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "A control connection could not be taken.");
+                server.shared.clock.sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let server = server.clone();
+        tokio::spawn(async move {
+            if let Err(error) = connection(&server, stream, group).await {
+                tracing::debug!(%error, "A control connection ended.");
+            }
+            drop(permit);
+        });
+    }
+    let _ = std::fs::remove_file(&path); // the next start removes it too
+}
+
+async fn connection(server: &Server, mut stream: UnixStream, group: u32) -> std::io::Result<()> {
+    let peer = stream.peer_cred()?;
+    let answer = if may_ask(peer.uid(), peer.gid(), group) {
+        let (read, _) = stream.split();
+        let mut line = Vec::new();
+        let mut read = BufReader::new(read.take(limits::CONTROL_REQUEST_MAX as u64));
+        tokio::time::timeout(REQUEST_MAX, read.read_until(b'\n', &mut line)).await??;
+        match serde_json::from_slice(&line) {
+            Ok(request) => answer(server, request).await,
+            Err(error) => Answer::Refused(format!("this is no request: {error}")),
+        }
+    } else {
+        Answer::Refused("only root, the daemon's user and its group may ask".to_owned())
+    };
+    let bytes = serde_json::to_vec(&answer).expect("answers are plain data, which always serialises");
+    stream.write_all(&bytes).await?;
+    stream.shutdown().await
+}
+
+/// Whether a peer may ask: by its user, or by its group or one of its user's further groups.
+fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
+    if uid == 0 || uid == Uid::effective().as_raw() || gid == group {
+        return true;
+    }
+    let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else { return false };
+    let Ok(name) = std::ffi::CString::new(user.name) else { return false };
+    getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&Gid::from_raw(group)))
+}
+
+async fn answer(server: &Server, request: Request) -> Answer {
+    match request {
+        Request::Status => Answer::Status(server.status()),
+        Request::Check { subject } => server.check(subject).await,
+        Request::History { subject, from, to, limit } => server.history(subject, from, to, limit).await,
+    }
+}
+
+impl Server {
+    /// The status of everything, now.
+    pub fn status(&self) -> StatusView {
+        let now = self.shared.clock.now();
+        let expected = self.shared.expected.lock().expect("nothing panics while it holds this lock").clone();
+        let organisation = self.organisation.borrow().clone();
+        let mut view = None;
+        self.shared.store.read(&mut |state| {
+            view = Some(StatusView::of(state, &organisation, now, Some(&expected)));
+        });
+        view.expect("the store calls back")
+    }
+
+    async fn check(&self, subject: Subject) -> Answer {
+        let (reply, subjects) = oneshot::channel();
+        if self.monitor.send(Message::Ask { subject: subject.clone(), reply }).await.is_err() {
+            return Answer::Refused("the daemon is stopping".to_owned());
+        }
+        let subjects = subjects.await.unwrap_or_default();
+        if subjects.is_empty() {
+            return Answer::Refused(format!("there is no check or subject {subject}; `attestd status` lists them"));
+        }
+        let now = self.shared.clock.now();
+        let one = |subject: &Subject| {
+            let state = self.shared.state(subject)?;
+            let check = self.checks.borrow().get(&subject.check).cloned();
+            let evidence = state.last.as_ref().and_then(|last| self.shared.store.evidence(last.of).ok());
+            let explanation = match (check, evidence) {
+                (Some(check), Some(evidence)) => check.check.explain(&evidence),
+                _ => "nothing was seen".to_owned(),
+            };
+            Some(CheckedView { view: SubjectView::of(subject, &state, now), explanation })
+        };
+        Answer::Checked(subjects.iter().filter_map(one).collect())
+    }
+
+    async fn history(
+        &self,
+        subject: Option<Subject>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        limit: usize,
+    ) -> Answer {
+        let query = HistoryQuery { subject, from, to, limit: limit.min(limits::HISTORY_MAX) };
+        let store = self.shared.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let records = store.history(&query)?;
+            let whole = |index| store.record(index).ok();
+            Ok(records.iter().filter_map(|record| EntryView::of(record, &whole)).collect())
+        });
+        match read.await {
+            Ok(Ok(entries)) => Answer::History(entries),
+            Ok(Err(error)) => {
+                let error: attestd_core::store::StoreError = error;
+                Answer::Refused(error.to_string())
+            }
+            Err(_) => Answer::Refused("reading history panicked: a defect of attestd".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The daemon put together: store, monitor, triggers, delivery, telemetry, control; started in the order in which each
+//! may rely on the one before, and stopped in the other.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use attestd_core::check::{Blob, sha256_hex};
+use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
+use attestd_core::store::{Draft, Store, StoreError};
+use attestd_core::time::{Anchor, Clock, Trust, Uptime};
+use attestd_core::{Timestamp, Nature};
+use attestd_storage::SledStore;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SystemClock;
+use crate::config::{self, Config};
+use crate::control::server::{self, Server};
+use crate::delivery::Deliveries;
+use crate::monitor::shared::Shared;
+use crate::monitor::{Checks, Ends, Message, Monitor};
+use crate::own::{self, Conditions};
+use crate::triggers::CronTriggers;
+use crate::{housekeeping, limits, systemd, telemetry, watch as files};
+
+/// A running daemon.
+pub struct Daemon {
+    config: Config,
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    monitor: mpsc::Sender<Message>,
+    due: Arc<Notify>,
+    checks: watch::Sender<Checks>,
+    organisation: watch::Sender<String>,
+    deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
+    metrics: telemetry::Running,
+    triggers: CronTriggers,
+    monitoring: JoinHandle<Result<(), StoreError>>,
+    /// Held so that the watcher of the configuration goes on.
+    _config_file: watch::Sender<BTreeSet<PathBuf>>,
+    config_changed: mpsc::Receiver<BTreeSet<PathBuf>>,
+    stop_monitor: CancellationToken,
+    stop_rest: CancellationToken,
+    rest: TaskTracker,
+}
+
+impl Daemon {
+    /// Starts everything. What it returns runs until `run` ends.
+    pub async fn start(config: Config) -> anyhow::Result<Daemon> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (store, recovered, last) = open(&config, &*clock).await?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let conditions = Arc::new(Conditions::default());
+        let anchor = last.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+        let shared = Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
+        let shared = Arc::new(shared);
+        let trust = shared.trust();
+        shared.commit(start_record(&shared, &config, trust)).await?;
+        if !recovered.is_empty() {
+            let values = [("what", recovered.join("; "))];
+            shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
+            let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
+            shared.commit(Draft { record, blobs: Vec::new() }).await?;
+        }
+        let checks = checks(&config, &shared);
+        let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
+        shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
+
+        let rest = TaskTracker::new();
+        let (stop_monitor, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+        let (tell_monitor, inbox) = mpsc::channel(limits::INBOX);
+        let (files_tx, files_rx) = watch::channel(BTreeSet::new());
+        let (progress_tx, progress) = watch::channel(clock.uptime());
+        let due = Arc::new(Notify::new());
+        let ends = Ends { due: due.clone(), inbox, files: files_tx, progress: progress_tx };
+        let monitor = Monitor::new(shared.clone(), checks.clone(), ends);
+        let monitoring = tokio::spawn(monitor.run(stop_monitor.clone()));
+
+        let (changed_tx, mut changed) = mpsc::channel(8);
+        rest.spawn(files::run(files_rx, changed_tx, stop_rest.clone()));
+        let forward = tell_monitor.clone();
+        rest.spawn(async move {
+            while let Some(files) = changed.recv().await {
+                let _ = forward.send(Message::Changed(files)).await; // the monitor may be gone
+            }
+        });
+        let (config_tx, config_changed) = mpsc::channel(8);
+        let (config_file, path) = watch::channel(BTreeSet::from([config.path.clone()]));
+        rest.spawn(files::run(path, config_tx, stop_rest.clone()));
+        let schedules = checks.values().map(|check| check.schedule.clone()).collect();
+        let triggers = CronTriggers::start(schedules, clock.clone(), due.clone()).await?;
+
+        let seed = u64::from_str_radix(&sha256_hex(origin(&*store).as_bytes())[..16], 16);
+        let mut deliveries = Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
+        deliveries.serve(config.telling.destinations(&origin(&*store))?).await;
+        let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
+
+        let (checks_tx, checks_rx) = watch::channel(checks);
+        let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
+        let server = Arc::new(Server {
+            shared: shared.clone(),
+            monitor: tell_monitor.clone(),
+            checks: checks_rx,
+            organisation: organisation_rx,
+        });
+        let listener = server::listen(&config.control_socket)?;
+        let path = config.control_socket.clone();
+        rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
+        let metrics = telemetry::Running::start(&config.telling, &shared, &deliveries).await?;
+        let keep = housekeeping::Housekeeping {
+            shared: shared.clone(),
+            deliveries: deliveries.clone(),
+            monitor: tell_monitor.clone(),
+            state_directory: config.state_directory.clone(),
+            retention: config.retention,
+            progress,
+        };
+        rest.spawn(keep.run(stop_rest.clone()));
+        rest.close();
+        Ok(Daemon {
+            config,
+            shared,
+            server,
+            monitor: tell_monitor,
+            due,
+            checks: checks_tx,
+            organisation: organisation_tx,
+            deliveries,
+            metrics,
+            triggers,
+            monitoring,
+            _config_file: config_file,
+            config_changed,
+            stop_monitor,
+            stop_rest,
+            rest,
+        })
+    }
+
+    /// What answers questions about it.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Whether every local subject has been seen, so that its status is worth showing.
+    pub fn is_settled(&self) -> bool {
+        let expected = self.shared.expected.lock().expect("nothing panics while it holds this lock");
+        let mut settled = self.checks.borrow().keys().all(|id| expected.keys().any(|s| s.check == *id));
+        self.shared.store.read(&mut |state| {
+            let seen = |subject| state.subjects.get(subject).is_some_and(|s| s.last.is_some());
+            let mut local = expected.iter().filter(|(_, nature)| **nature == Nature::Local);
+            settled = settled && local.all(|(subject, _)| seen(subject));
+        });
+        settled
+    }
+
+    /// Runs until asked to stop; ends with an error where the store could not be written (S1).
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        systemd::ready();
+        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+            .context("SIGHUP cannot be waited for")?;
+        let ended = loop {
+            tokio::select! {
+                () = stop.cancelled() => break None,
+                ended = &mut self.monitoring => break Some(ended),
+                () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
+                _ = hangup.recv() => self.reload("SIGHUP").await,
+                changed = self.config_changed.recv() => if changed.is_some() {
+                    self.reload("its file changed").await;
+                },
+            }
+        };
+        systemd::stopping();
+        self.triggers.stop().await;
+        self.stop_monitor.cancel();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => self.monitoring.await,
+        };
+        self.deliveries.lock().await.stop().await;
+        self.metrics.stop().await;
+        self.stop_rest.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
+        ended.context("the monitor panicked: a defect of attestd")??;
+        Ok(())
+    }
+
+    /// Takes another configuration: all of it or, with every error told, none of it.
+    async fn reload(&mut self, why: &str) {
+        tracing::info!(why, config = %self.config.path.display(), "Reloading the configuration.");
+        match self.try_reload().await {
+            Ok(()) => systemd::status("configuration reloaded"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "The configuration was not taken; the one before stays in force.");
+                systemd::status("a new configuration has errors; the one before stays in force");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<()> {
+        let config = config::load(&self.config.path).map_err(|error| {
+            if let config::ConfigError::Wrong { path, text, problems } = &error {
+                eprint!("{}", crate::problems::show(path, text, problems, false));
+            }
+            error
+        })?;
+        anyhow::ensure!(
+            config.state_directory == self.config.state_directory,
+            "`state_directory` changed, which needs a restart"
+        );
+        if config.text == self.config.text && config.telling.same_files(&self.config.telling) {
+            return Ok(());
+        }
+        let destinations = config.telling.destinations(&origin(&*self.shared.store))?;
+        let checks = checks(&config, &self.shared);
+        let schedules = checks.values().map(|check| check.schedule.clone()).collect();
+        let triggers = CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
+        let index = self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
+        std::mem::replace(&mut self.triggers, triggers).stop().await;
+        self.deliveries.lock().await.serve(destinations).await;
+        self.checks.send_replace(checks.clone());
+        self.organisation.send_replace(config.organisation.clone());
+        self.config = config;
+        let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
+        Ok(())
+    }
+}
+
+/// The checks of a configuration, and the daemon's own.
+fn checks(config: &Config, shared: &Shared) -> Checks {
+    let own = own::check(shared.conditions.clone());
+    config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
+}
+
+/// Opens the store; says what was mended, and when the last record was written.
+async fn open(config: &Config, clock: &dyn Clock) -> anyhow::Result<(SledStore, Vec<String>, Option<Timestamp>)> {
+    let directory = config.state_directory.clone();
+    let now = clock.now();
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory, now)).await?;
+    let (store, recovered) = opened.context("the store cannot be opened")?;
+    let mut size = 0;
+    store.read(&mut |state| size = state.size);
+    let last = size.checked_sub(1).and_then(|last| store.record(last).ok()).map(|record| record.at());
+    Ok((store, recovered, last))
+}
+
+fn origin(store: &dyn Store) -> String {
+    let mut origin = String::new();
+    store.read(&mut |state| origin.clone_from(&state.origin));
+    origin
+}
+
+fn start_record(shared: &Shared, config: &Config, clock: Trust) -> Draft {
+    let mut origin = origin(&*shared.store);
+    if origin.is_empty() {
+        origin = new_origin();
+        tracing::info!(%origin, directory = %config.state_directory.display(), "A new evidence log begins.");
+    }
+    let program = std::fs::read("/proc/self/exe").map(|bytes| sha256_hex(&bytes));
+    let start = Start {
+        format: FORMAT,
+        origin,
+        at: shared.clock.now(),
+        uptime: shared.clock.uptime(),
+        boot: shared.clock.boot().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        binary: program.unwrap_or_else(|_| "unreadable".to_owned()),
+        data: attestd_checks::data::versions(),
+        clock,
+    };
+    Draft { record: Record::Start(Box::new(start)), blobs: Vec::new() }
+}
+
+fn new_origin() -> String {
+    let mut bytes = [0_u8; 16];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut bytes).expect("the operating system gives random bytes");
+    let mut origin = sha256_hex(&bytes);
+    origin.truncate(32);
+    origin
+}
+
+fn configured(config: &Config, checks: &Checks, at: Timestamp) -> Draft {
+    let blob = Blob::new(config.text.as_bytes());
+    let checks = checks.iter().map(|(id, check)| (id.to_string(), check.kind.name.to_owned()));
+    let configured = Configured {
+        at,
+        config: blob.sha256.clone(),
+        checks: checks.collect(),
+        routes: config.telling.routes.clone(),
+    };
+    Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }
+}
+

@@ -1,1 +1,3 @@
-//! stub
+//! Harness of the suites that cross crates: the simulation, and what starts real programs.
+
+pub mod sim;

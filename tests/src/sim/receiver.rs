@@ -1,0 +1,110 @@
+//! The simulation's receiver: accepts, refuses, hangs, or accepts and loses its answer, and remembers what it has.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attestd::delivery::{EmitError, Emitter};
+use attestd_core::BoxFuture;
+use attestd_core::event::{Change, Delivery};
+use attestd_core::store::Store;
+
+use super::chance::Chance;
+
+/// An event as the receiver first accepted it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The alert it belongs to.
+    pub alert_id: String,
+    /// Its sequence number.
+    pub sequence: u64,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What outlives a crash of the daemon: the receiver is another machine.
+pub struct Receiver {
+    /// What was accepted, by event id.
+    pub has: Mutex<BTreeMap<String, Accepted>>,
+    /// The event ids in the order of their first acceptance.
+    pub order: Mutex<Vec<String>>,
+    /// How often something was accepted that it had already.
+    pub repeats: Mutex<u64>,
+    chance: Mutex<Chance>,
+    calm: std::sync::atomic::AtomicBool,
+}
+
+impl Receiver {
+    /// A receiver with moods.
+    pub fn new(chance: Chance) -> Receiver {
+        Receiver {
+            has: Mutex::default(),
+            order: Mutex::default(),
+            repeats: Mutex::default(),
+            chance: Mutex::new(chance),
+            calm: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// From now on it accepts everything at once.
+    pub fn calm(&self) {
+        self.calm.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn accept(&self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let accepted = Accepted {
+                alert_id: delivery.alert_id.clone(),
+                sequence: delivery.sequence,
+                change: delivery.event.change,
+            };
+            match self.has.lock().expect("whole").insert(delivery.event_id.clone(), accepted.clone()) {
+                None => self.order.lock().expect("whole").push(delivery.event_id.clone()),
+                Some(known) => {
+                    assert_eq!(known, accepted, "an event keeps its id, alert and sequence over retries");
+                    *self.repeats.lock().expect("whole") += 1;
+                }
+            }
+        }
+    }
+}
+
+/// What the daemon of one life emits to.
+pub struct SimEmitter {
+    /// The receiver.
+    pub receiver: Arc<Receiver>,
+    /// The store of this life, in which everything that is told must stand already.
+    pub store: Arc<dyn Store>,
+}
+
+impl Emitter for SimEmitter {
+    fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>> {
+        Box::pin(async move {
+            for delivery in deliveries {
+                let waiting = self.store.waiting(&delivery.destination, delivery.sequence, 1);
+                let first = waiting.expect("the store can be read").pop();
+                assert_eq!(first.as_ref(), Some(delivery), "what is told stands in the log, and waits");
+            }
+            let mood = match self.receiver.calm.load(std::sync::atomic::Ordering::Relaxed) {
+                true => 0,
+                false => self.receiver.chance.lock().expect("whole").below(8),
+            };
+            let retry = |after: Option<u64>| {
+                Err(EmitError::Retry { after: after.map(Duration::from_secs), reason: "mood".to_owned() })
+            };
+            match mood {
+                0..=3 => {
+                    self.receiver.accept(deliveries);
+                    Ok(())
+                }
+                4 => retry(None),
+                5 => retry(Some(90)),
+                6 => Err(EmitError::Blocked { reason: "mood".to_owned() }),
+                _ => {
+                    self.receiver.accept(deliveries);
+                    std::future::pending().await // the answer is lost
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,380 @@
+//! The simulation's world: targets whose truth changes with time, checks that look at it, and one life of the daemon
+//! after another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attestd::config::ConfiguredCheck;
+use attestd::delivery::{Deliveries, Destination, Pace};
+use attestd::monitor::shared::Shared;
+use attestd::monitor::{Checks, Ends, Message, Monitor};
+use attestd::own::{self, Conditions};
+use attestd_core::event::{Route, Takes};
+use attestd_core::record::{Configured, FORMAT, Record, Start};
+use attestd_core::schedule::Schedule;
+use attestd_core::store::{Draft, Store, StoreError};
+use attestd_core::time::Clock;
+use attestd_core::{
+    BadEvidence, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence, FindingSpec,
+    Judgement, Look, Means, Nature, ProbeError, Reason, Severity, Target, Timestamp, Unseen,
+};
+use attestd_storage::{Fault, MemoryStore};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::chance::Chance;
+use super::clock::SimClock;
+use super::receiver::{Receiver, SimEmitter};
+
+/// What is so of a target, at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truth {
+    /// All is well.
+    Well,
+    /// A finding that means Warn.
+    Near,
+    /// A finding that means Fail.
+    Broken,
+    /// Half of it cannot be seen.
+    HalfSeen,
+    /// It cannot be seen: an error.
+    Dark,
+    /// It never answers.
+    Mute,
+    /// Looking at it panics.
+    Cursed,
+}
+
+const TRUTHS: [Truth; 9] = [
+    Truth::Well,
+    Truth::Well,
+    Truth::Well,
+    Truth::Near,
+    Truth::Broken,
+    Truth::HalfSeen,
+    Truth::Dark,
+    Truth::Mute,
+    Truth::Cursed,
+];
+
+/// The kind of every simulated check.
+pub const KIND: CheckKind = CheckKind {
+    name: "simulated",
+    summary: "the simulation's",
+    docs: "",
+    example: "",
+    findings: &[NEAR, BROKEN],
+    endpoints: false,
+    every: "10m",
+    timeout: Duration::from_secs(30),
+    build: |_, _| None,
+};
+
+const NEAR: FindingSpec = FindingSpec {
+    code: "near",
+    means: Means::Warn,
+    severity: Severity::Warning,
+    message: "near",
+    remedy: "",
+    reference: "",
+};
+
+const BROKEN: FindingSpec =
+    FindingSpec { code: "broken", means: Means::Fail, severity: Severity::Critical, message: "broken", ..NEAR };
+
+/// Looks at the world.
+struct SimCheck {
+    world: Arc<World>,
+    id: String,
+    remote: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Facts {
+    truth: Truth,
+}
+
+impl Check for SimCheck {
+    fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
+        let targets = self.world.targets_of(&self.id).into_iter().map(|name| Target {
+            name: name.parse().expect("a plain name"),
+            nature: if self.remote { Nature::Remote } else { Nature::Local },
+            files: Vec::new(),
+            spec: serde_json::Value::Null,
+        });
+        let targets = targets.collect();
+        Box::pin(std::future::ready(Ok(targets)))
+    }
+
+    fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let truth = self.world.truth(&self.id, look.target.name.as_str());
+            match truth {
+                Truth::Dark => Err(ProbeError::new("dark", "it is dark")),
+                Truth::Mute => std::future::pending().await,
+                Truth::Cursed => panic!("simulated: looking at it panics"),
+                truth => Ok(Evidence::of(&Facts { truth })),
+            }
+        })
+    }
+
+    fn judge(&self, evidence: &Evidence, _: Timestamp) -> Result<Judgement, BadEvidence> {
+        let facts: Facts = evidence.read()?;
+        let half = || "right half".parse().expect("a component");
+        Ok(match facts.truth {
+            Truth::Near => Judgement::new(vec![NEAR.finding()], vec![]),
+            Truth::Broken => Judgement::new(vec![BROKEN.finding().on(half())], vec![]),
+            Truth::HalfSeen => {
+                let reason = Reason::new("dark", "the right half is dark");
+                Judgement::new(vec![], vec![Unseen { component: Some(half()), reason }])
+            }
+            _ => Judgement::default(),
+        })
+    }
+}
+
+/// What outlives the daemon: targets and their truth.
+pub struct World {
+    clock: Arc<SimClock>,
+    base: Timestamp,
+    chance: Chance,
+    /// The targets there are, by check.
+    targets: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl World {
+    fn targets_of(&self, check: &str) -> BTreeSet<String> {
+        self.targets.lock().expect("whole").get(check).cloned().unwrap_or_default()
+    }
+
+    /// The truth of a target changes every so often, by its own stream of chance.
+    fn truth(&self, check: &str, target: &str) -> Truth {
+        let elapsed = self.clock.uptime().0.as_secs();
+        let mut chance = self.chance.fork(&format!("{check}/{target}"));
+        let (mut at, mut truth) = (0, Truth::Well);
+        while at <= elapsed {
+            truth = *chance.pick(&TRUTHS);
+            at += 600 + chance.below(4 * 3600);
+        }
+        truth
+    }
+}
+
+/// The checks of the simulated supplier, and when they are due.
+const CHECKS: [(&str, &str, bool); 4] = [
+    ("quick", "7m", false),
+    ("hourly", "10 * * * *", true),
+    ("halves", "*/30 * * * *", true),
+    ("slow", "6h", false),
+];
+
+/// One simulated supplier with its daemon.
+pub struct Simulation {
+    /// The clock.
+    pub clock: Arc<SimClock>,
+    /// The receiver.
+    pub receiver: Arc<Receiver>,
+    /// The disk, as the daemon of this life has it.
+    pub store: Arc<MemoryStore>,
+    /// Faults, drawn from the seed.
+    pub chance: Chance,
+    /// How many lives the daemon has had.
+    pub lives: u64,
+    world: Arc<World>,
+    life: Option<Life>,
+}
+
+struct Life {
+    stop: CancellationToken,
+    monitoring: JoinHandle<Result<(), StoreError>>,
+    deliveries: Deliveries,
+    told: Arc<Notify>,
+    due: Arc<Notify>,
+    tell: mpsc::Sender<Message>,
+    _files: watch::Receiver<BTreeSet<std::path::PathBuf>>,
+    _progress: watch::Receiver<attestd_core::time::Uptime>,
+}
+
+impl Simulation {
+    /// The world of a seed, before its daemon first starts.
+    pub fn new(seed: u64) -> Simulation {
+        let base: Timestamp = "2026-11-22T00:00:00Z".parse().expect("a timestamp");
+        let chance = Chance::of(seed);
+        let clock = Arc::new(SimClock::new(base));
+        let mut targets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut draw = chance.fork("targets");
+        for (check, _, _) in CHECKS {
+            let n = 1 + draw.below(3);
+            targets.insert(check.to_owned(), (0..n).map(|n| format!("t{n}")).collect());
+        }
+        let world = World { clock: clock.clone(), base, chance: chance.fork("truth"), targets: Mutex::new(targets) };
+        Simulation {
+            clock,
+            receiver: Arc::new(Receiver::new(chance.fork("receiver"))),
+            store: Arc::new(MemoryStore::new()),
+            chance: chance.fork("faults"),
+            lives: 0,
+            world: Arc::new(world),
+            life: None,
+        }
+    }
+
+    /// The name of the one destination.
+    pub fn destination() -> DestinationName {
+        "collector".parse().expect("a plain name")
+    }
+
+    /// When the simulation began, by the wall clock.
+    pub fn base(&self) -> Timestamp {
+        self.world.base
+    }
+
+    /// The schedule of a check.
+    pub fn schedule(check: &CheckId) -> Option<Schedule> {
+        let known = CHECKS.iter().find(|(id, _, _)| *id == check.as_str());
+        known.map(|(_, text, _)| Schedule::parse(text, "Europe/London").expect("a schedule"))
+    }
+
+    /// The daemon starts.
+    pub async fn start(&mut self) -> Result<(), StoreError> {
+        self.lives += 1;
+        let store: Arc<dyn Store> = self.store.clone();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let conditions = Arc::new(Conditions::default());
+        let shared = Arc::new(Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, None));
+        let start = Start {
+            format: FORMAT,
+            origin: "0123456789abcdef0123456789abcdef".to_owned(),
+            at: clock.now(),
+            uptime: clock.uptime(),
+            boot: clock.boot().to_owned(),
+            version: String::new(),
+            binary: String::new(),
+            data: BTreeMap::new(),
+            clock: shared.trust(),
+        };
+        shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
+        let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
+        let own = own::check(conditions);
+        checks.insert(own.id.clone(), own);
+        let routes = vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
+        let configured =
+            Configured { at: clock.now(), config: String::new(), checks: BTreeMap::new(), routes };
+        shared.commit(Draft { record: Record::Configured(Box::new(configured)), blobs: vec![] }).await?;
+        let (due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (tell, inbox) = mpsc::channel(64);
+        let (files, files_rx) = watch::channel(BTreeSet::new());
+        let (progress, progress_rx) = watch::channel(clock.uptime());
+        let told = shared.told.clone();
+        let monitor = Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
+        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.next());
+        let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
+        let destination =
+            Destination { name: Simulation::destination(), emitter, pace: Pace { beats: false, ..Pace::machine() } };
+        deliveries.serve(vec![destination]).await;
+        let monitoring = tokio::spawn(monitor.run(stop.clone()));
+        self.life = Some(Life {
+            stop,
+            monitoring,
+            deliveries,
+            told,
+            due,
+            tell,
+            _files: files_rx,
+            _progress: progress_rx,
+        });
+        Ok(())
+    }
+
+    fn check(&self, (id, schedule, remote): &(&str, &str, bool)) -> (CheckId, Arc<ConfiguredCheck>) {
+        let check = SimCheck { world: self.world.clone(), id: (*id).to_owned(), remote: *remote };
+        let configured = ConfiguredCheck {
+            id: id.parse().expect("a plain id"),
+            kind: &KIND,
+            check: Arc::new(check),
+            schedule: Schedule::parse(schedule, "Europe/London").expect("a schedule"),
+            timeout: KIND.timeout,
+            hold: Duration::ZERO,
+            keep: Duration::ZERO,
+        };
+        (configured.id.clone(), Arc::new(configured))
+    }
+
+    /// Lets time pass while the daemon lives; cron ticks come each half minute, or not at all.
+    pub async fn pass(&mut self, time: Duration) {
+        let end = self.clock.uptime().0 + time;
+        while self.clock.uptime().0 < end {
+            let left = end - self.clock.uptime().0;
+            let step = Duration::from_secs(30).min(left);
+            let Some(life) = &mut self.life else {
+                tokio::time::sleep(step).await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(step) => if !self.chance.one_in(4) { life.due.notify_one() },
+                () = life.told.notified() => life.deliveries.wake(),
+            }
+        }
+    }
+
+    /// What was accepted is written to the log, as housekeeping does.
+    pub async fn write_accepted(&self) {
+        if self.life.is_some() {
+            let _ = self.store.write_accepted(self.clock.now()).await; // fails after a fault, until the crash
+        }
+    }
+
+    /// The daemon dies at once; what the next one finds is what is on the disk.
+    pub async fn crash(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            life.monitoring.abort();
+            let _ = (&mut life.monitoring).await; // it was aborted
+            life.deliveries.stop().await;
+        }
+        let survives = self.chance.one_in(2);
+        self.store = Arc::new(self.store.crash(survives));
+    }
+
+    /// The daemon stops in good order.
+    pub async fn stop(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            life.stop.cancel();
+            let ended = (&mut life.monitoring).await.expect("the monitor does not panic");
+            life.deliveries.stop().await;
+            drop(life.tell);
+            ended.expect("the store can be written");
+        }
+        self.store = Arc::new(self.store.crash(true));
+    }
+
+    /// The next commit fails, and the daemon with it (S1).
+    pub async fn fail_store(&mut self) {
+        let fault = match self.chance.below(3) {
+            0 => Fault::Write,
+            n => Fault::Sync { survives: n == 1 },
+        };
+        self.store.fail_next(fault);
+        if let Some(life) = &mut self.life {
+            let ended = tokio::time::timeout(Duration::from_secs(8 * 3600), &mut life.monitoring).await;
+            let ended = ended.expect("something is committed within the slowest schedule");
+            assert!(ended.expect("no panic").is_err(), "a store that cannot be written ends the daemon");
+        }
+        self.crash().await;
+    }
+
+    /// A target comes or goes.
+    pub fn change_targets(&mut self) {
+        let (check, _, _) = *self.chance.pick(&CHECKS);
+        let mut targets = self.world.targets.lock().expect("whole");
+        let of = targets.entry(check.to_owned()).or_default();
+        let name = format!("t{}", self.chance.below(4));
+        if !of.remove(&name) || of.is_empty() {
+            of.insert(name);
+        }
+    }
+}

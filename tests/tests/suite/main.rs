@@ -1,0 +1,3 @@
+//! The suites that cross crates, a module each.
+
+mod simulation;

@@ -1,0 +1,206 @@
+//! The real monitor and delivery, 200 simulated days, each from one seed: no slot without its one outcome, no event
+//! lost, none told that is not on disk, none out of order, and no pass that was not seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use attestd_core::event::{Change, event_id};
+use attestd_core::record::{Record, Run};
+use attestd_core::store::Store;
+use attestd_core::{Status, Subject, Timestamp};
+use attestd_tests::sim::world::Simulation;
+
+/// Simulated days in CI, one a seed.
+const SEEDS: u64 = 200;
+
+fn days(seeds: impl Iterator<Item = u64>) -> Counts {
+    std::panic::set_hook(Box::new(|info| {
+        // Panics that the simulation makes on purpose are caught by the daemon, and would drown what matters.
+        if !info.payload_as_str().is_some_and(|text| text.starts_with("simulated:")) {
+            eprintln!("{info}");
+        }
+    }));
+    let mut total = Counts::default();
+    for seed in seeds {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let told = runtime.block_on(async {
+            let day = tokio::spawn(day(seed));
+            day.await
+        });
+        let counts = told.unwrap_or_else(|_| panic!("seed {seed}: see above"));
+        total.add(&counts);
+    }
+    total
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    records: u64,
+    runs: u64,
+    slots: u64,
+    events: u64,
+    repeats: u64,
+    lives: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.records += other.records;
+        self.runs += other.runs;
+        self.slots += other.slots;
+        self.events += other.events;
+        self.repeats += other.repeats;
+        self.lives += other.lives;
+    }
+}
+
+/// One day of one seed, and what must hold at its end.
+async fn day(seed: u64) -> Counts {
+    let mut sim = Simulation::new(seed);
+    sim.start().await.expect("the store can be written");
+    for _ in 0..96 {
+        sim.pass(Duration::from_secs(15 * 60)).await;
+        sim.write_accepted().await;
+        match sim.chance.below(60) {
+            0 => {
+                sim.crash().await;
+                let down = Duration::from_secs(sim.chance.below(2 * 3600));
+                sim.pass(down).await;
+                sim.start().await.expect("the store can be written");
+            }
+            1 => {
+                sim.stop().await;
+                sim.start().await.expect("the store can be written");
+            }
+            2 => {
+                sim.fail_store().await;
+                sim.start().await.expect("the store can be written");
+            }
+            3 | 4 => sim.change_targets(),
+            5 => {
+                let ahead = i64::try_from(sim.chance.below(5 * 3600)).expect("small");
+                sim.clock.jump(ahead);
+            }
+            6 => sim.clock.jump(-120),
+            _ => {}
+        }
+    }
+    sim.receiver.calm();
+    sim.pass(Duration::from_secs(3600)).await;
+    sim.write_accepted().await;
+    sim.stop().await;
+    hold(seed, &sim)
+}
+
+fn hold(seed: u64, sim: &Simulation) -> Counts {
+    let mut size = 0;
+    let mut waiting = 0;
+    sim.store.read(&mut |state| (size, waiting) = (state.size, state.outbox.len()));
+    assert_eq!(waiting, 0, "seed {seed}: with a calm receiver the outbox empties");
+    let records: Vec<Record> = (0..size).map(|n| sim.store.record(n).expect("a record")).collect();
+    let mut counts = Counts { records: size, lives: sim.lives, ..Counts::default() };
+    counts.repeats = *sim.receiver.repeats.lock().expect("whole");
+    passes_were_seen(seed, &records, &mut counts);
+    slots_have_one_outcome(seed, &records, &mut counts);
+    events_arrived(seed, &records, sim, &mut counts);
+    counts
+}
+
+fn passes_were_seen(seed: u64, records: &[Record], counts: &mut Counts) {
+    for record in records {
+        let Record::Run(run) = record else { continue };
+        counts.runs += 1;
+        if run.kind != "simulated" {
+            continue;
+        }
+        let facts = match &run.evidence {
+            Some(attestd_core::record::Recorded::Facts(evidence)) => evidence.facts["truth"].clone(),
+            _ => serde_json::Value::Null,
+        };
+        let expected = match facts.as_str() {
+            Some("well") => Status::Pass,
+            Some("near") => Status::Warn,
+            Some("broken") => Status::Fail,
+            _ => Status::Unknown,
+        };
+        assert_eq!(run.status, expected, "seed {seed}: {run:?}");
+    }
+}
+
+/// Every slot from a subject's first promise to its last record is a run's, a `same`'s, or in a missed range: once.
+fn slots_have_one_outcome(seed: u64, records: &[Record], counts: &mut Counts) {
+    let mut next: BTreeMap<Subject, Timestamp> = BTreeMap::new();
+    let mut whole: BTreeMap<u64, &Run> = BTreeMap::new();
+    for (index, record) in (0..).zip(records) {
+        let (subject, from, to, promise) = match record {
+            Record::Run(run) => {
+                whole.insert(index, run);
+                (&run.subject, run.slot, run.slot, run.next)
+            }
+            Record::Same(same) => (&whole[&same.of].subject, same.slot, same.slot, same.next),
+            Record::Missed(missed) => (&missed.subject, Some(missed.from), Some(missed.to), missed.next),
+            Record::Retired(retired) => {
+                next.remove(&retired.subject);
+                continue;
+            }
+            _ => continue,
+        };
+        let Some(schedule) = Simulation::schedule(&subject.check) else { continue };
+        if let (Some(from), Some(to)) = (from, to) {
+            let promised = next.get(subject).copied();
+            assert_eq!(Some(from), promised, "seed {seed}: {subject} at {index}: the promised slot is kept");
+            let mut slot = from;
+            while slot <= to {
+                counts.slots += 1;
+                slot = schedule.next_after(slot).expect("a next slot");
+            }
+            assert!(promise >= Some(slot), "seed {seed}: {subject} at {index}: the next promise follows");
+        }
+        if let Some(promise) = promise {
+            next.insert(subject.clone(), promise);
+        }
+    }
+}
+
+fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut Counts) {
+    let origin = "0123456789abcdef0123456789abcdef";
+    let has = sim.receiver.has.lock().expect("whole");
+    let order = sim.receiver.order.lock().expect("whole");
+    let mut sequences = BTreeSet::new();
+    for (index, record) in (0..).zip(records) {
+        let Some((_, _, _, events)) = record.events() else { continue };
+        for (ordinal, event) in events.iter().enumerate() {
+            for to in &event.to {
+                counts.events += 1;
+                let id = event_id(origin, index, ordinal);
+                assert!(has.contains_key(&id), "seed {seed}: event {id} of record {index} was lost");
+                assert!(sequences.insert(to.sequence), "seed {seed}: sequence {} twice", to.sequence);
+            }
+        }
+    }
+    assert_eq!(sequences.len() as u64, sequences.last().copied().unwrap_or(0), "seed {seed}: no gap");
+    assert_eq!(has.len(), sequences.len(), "seed {seed}: nothing was told that is not in the log");
+    let mut newest: BTreeMap<&str, (u64, Change)> = BTreeMap::new();
+    for id in order.iter() {
+        let accepted = &has[id];
+        if let Some((sequence, change)) = newest.get(accepted.alert_id.as_str()) {
+            assert!(*sequence < accepted.sequence, "seed {seed}: out of order in one alert");
+            assert!(!change.closes(), "seed {seed}: something after the end of an alert");
+        } else {
+            let begins = matches!(accepted.change, Change::Opened | Change::Retired);
+            assert!(begins, "seed {seed}: an alert begins with {:?}", accepted.change);
+        }
+        newest.insert(&accepted.alert_id, (accepted.sequence, accepted.change));
+    }
+}
+
+#[test]
+fn two_hundred_days_lose_nothing_and_pass_nothing_unseen() {
+    let counts = days(1..=SEEDS);
+    println!("{SEEDS} simulated days: {counts:?}");
+    assert!(counts.slots > 50_000 && counts.events > 2_000 && counts.lives > 2 * SEEDS, "{counts:?}");
+}

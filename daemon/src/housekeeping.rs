@@ -64,10 +64,13 @@ impl Housekeeping {
         }
         let Ok(before) = now.checked_sub(signed(self.retention)) else { return };
         let store = self.shared.store.clone();
-        let pruned = tokio::task::spawn_blocking(move || store.prune(before, limits::PRUNE_STEP)).await;
+        let pruned =
+            tokio::task::spawn_blocking(move || store.prune(before, limits::PRUNE_STEP)).await;
         match pruned {
             Ok(Ok(0)) => {}
-            Ok(Ok(entries)) => tracing::info!(entries, "Old history was pruned from sled; the log keeps it."),
+            Ok(Ok(entries)) => {
+                tracing::info!(entries, "Old history was pruned from sled; the log keeps it.")
+            }
             Ok(Err(error)) => tracing::warn!(%error, "History could not be pruned."),
             Err(error) => tracing::error!(%error, "Pruning panicked."),
         }
@@ -83,14 +86,15 @@ impl Housekeeping {
             .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < DISK_MIN);
         changed |= conditions.set(own::DISK_LOW, None, low.then_some(&[][..]));
         for (name, health) in self.deliveries.lock().await.health() {
-            let error = health.last_error.clone().unwrap_or_default();
+            let error = health.last_error.clone().map(|(_, error)| error).unwrap_or_default();
             let blocked = (health.blocked > 0).then(|| [("error", error.clone())]);
             changed |= conditions.set(
                 own::DELIVERY_BLOCKED,
                 Some(name.as_str()),
                 blocked.as_ref().map(|b| &b[..]),
             );
-            let old = health.oldest.filter(|oldest| now.duration_since(*oldest) > signed(WAITING_MAX));
+            let old =
+                health.oldest.filter(|oldest| now.duration_since(*oldest) > signed(WAITING_MAX));
             let waiting = old.map(|since| [("since", since.to_string()), ("error", error)]);
             changed |= conditions.set(
                 own::DELIVERY_WAITING,
@@ -116,7 +120,8 @@ impl Housekeeping {
             waiting = state.outbox.len();
             for subject in state.subjects.values() {
                 let status = subject.status(now);
-                let place = Status::ALL.iter().position(|s| *s == status).expect("ALL holds all four");
+                let place =
+                    Status::ALL.iter().position(|s| *s == status).expect("ALL holds all four");
                 counts[place] += 1;
             }
         });

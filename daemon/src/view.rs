@@ -115,7 +115,11 @@ impl StatusView {
             .iter()
             .map(|(subject, state)| SubjectView::of(subject, state, now))
             .collect();
-        let not_yet = expected.into_iter().flatten().map(|(s, _)| s).filter(|s| !state.subjects.contains_key(s));
+        let not_yet = expected
+            .into_iter()
+            .flatten()
+            .map(|(s, _)| s)
+            .filter(|s| !state.subjects.contains_key(s));
         subjects.extend(not_yet.map(SubjectView::not_yet_seen));
         subjects.sort_by_key(|view| {
             (Status::ALL.iter().position(|s| *s == view.status), view.subject.clone())

@@ -18,7 +18,9 @@ pub enum AskError {
     #[error("the running daemon cannot be asked over {0}")]
     Io(PathBuf, #[source] std::io::Error),
     /// What it said is no answer.
-    #[error("the running daemon gave an answer that this program does not know; are they of one version?")]
+    #[error(
+        "the running daemon gave an answer that this program does not know; are they of one version?"
+    )]
     Garbled(#[source] serde_json::Error),
     /// It refused.
     #[error("the running daemon refused: {0}")]
@@ -30,13 +32,16 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Option<Answer>, AskError>
     let failed = |error| AskError::Io(socket.to_owned(), error);
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(failed(error)),
     };
     stream.set_read_timeout(Some(ANSWER_MAX)).map_err(failed)?;
-    let mut line = serde_json::to_vec(request).expect("requests are plain data, which always serialises");
+    let mut line =
+        serde_json::to_vec(request).expect("requests are plain data, which always serialises");
     line.push(b'\n');
     stream.write_all(&line).map_err(failed)?;
     let mut answer = Vec::new();

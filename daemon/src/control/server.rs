@@ -31,7 +31,9 @@ pub enum ListenError {
     #[error("the control socket {0} cannot be made")]
     Bind(PathBuf, #[source] std::io::Error),
     /// The path does not fit.
-    #[error("the control socket's path {0} is over the 107 bytes that a unix socket may have; set `control_socket` to a shorter one")]
+    #[error(
+        "the control socket's path {0} is over the 107 bytes that a unix socket may have; set `control_socket` to a shorter one"
+    )]
     TooLong(PathBuf),
 }
 
@@ -63,7 +65,12 @@ pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
 }
 
 /// Answers until cancelled.
-pub async fn serve(server: Arc<Server>, listener: UnixListener, path: PathBuf, cancel: CancellationToken) {
+pub async fn serve(
+    server: Arc<Server>,
+    listener: UnixListener,
+    path: PathBuf,
+    cancel: CancellationToken,
+) {
     let group = std::fs::metadata(&path).map_or(0, |meta| meta.gid());
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -105,7 +112,8 @@ async fn connection(server: &Server, mut stream: UnixStream, group: u32) -> std:
     } else {
         Answer::Refused("only root, the daemon's user and its group may ask".to_owned())
     };
-    let bytes = serde_json::to_vec(&answer).expect("answers are plain data, which always serialises");
+    let bytes =
+        serde_json::to_vec(&answer).expect("answers are plain data, which always serialises");
     stream.write_all(&bytes).await?;
     stream.shutdown().await
 }
@@ -124,7 +132,9 @@ async fn answer(server: &Server, request: Request) -> Answer {
     match request {
         Request::Status => Answer::Status(server.status()),
         Request::Check { subject } => server.check(subject).await,
-        Request::History { subject, from, to, limit } => server.history(subject, from, to, limit).await,
+        Request::History { subject, from, to, limit } => {
+            server.history(subject, from, to, limit).await
+        }
     }
 }
 
@@ -132,7 +142,8 @@ impl Server {
     /// The status of everything, now.
     pub fn status(&self) -> StatusView {
         let now = self.shared.clock.now();
-        let expected = self.shared.expected.lock().expect("nothing panics while it holds this lock").clone();
+        let expected =
+            self.shared.expected.lock().expect("nothing panics while it holds this lock").clone();
         let organisation = self.organisation.borrow().clone();
         let mut view = None;
         self.shared.store.read(&mut |state| {
@@ -148,13 +159,16 @@ impl Server {
         }
         let subjects = subjects.await.unwrap_or_default();
         if subjects.is_empty() {
-            return Answer::Refused(format!("there is no check or subject {subject}; `attestd status` lists them"));
+            return Answer::Refused(format!(
+                "there is no check or subject {subject}; `attestd status` lists them"
+            ));
         }
         let now = self.shared.clock.now();
         let one = |subject: &Subject| {
             let state = self.shared.state(subject)?;
             let check = self.checks.borrow().get(&subject.check).cloned();
-            let evidence = state.last.as_ref().and_then(|last| self.shared.store.evidence(last.of).ok());
+            let evidence =
+                state.last.as_ref().and_then(|last| self.shared.store.evidence(last.of).ok());
             let explanation = match (check, evidence) {
                 (Some(check), Some(evidence)) => check.check.explain(&evidence),
                 _ => "nothing was seen".to_owned(),

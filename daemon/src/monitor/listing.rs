@@ -97,8 +97,10 @@ impl Monitor {
         }
         let mut expected =
             self.shared.expected.lock().expect("nothing panics while it holds this lock");
-        let nature = |live: &Live| live.target.as_ref().map_or(Nature::Local, |target| target.nature);
-        *expected = self.live.iter().map(|(subject, live)| (subject.clone(), nature(live))).collect();
+        let nature =
+            |live: &Live| live.target.as_ref().map_or(Nature::Local, |target| target.nature);
+        *expected =
+            self.live.iter().map(|(subject, live)| (subject.clone(), nature(live))).collect();
         drop(expected);
         self.tell_files();
         Ok(())
@@ -111,23 +113,19 @@ impl Monitor {
         let state = self.shared.state(subject);
         let seen = state.as_ref().is_some_and(|state| state.last.is_some());
         let promised = state.and_then(|state| state.next);
-        let due = promised.and_then(|next| check.schedule.due(next, now));
+        let due = promised.is_some_and(|next| check.schedule.due(next, now).is_some());
         // What another schedule promised is ended by the configuration's record; the subject runs, and is promised anew.
         let other = promised.is_some_and(|next| {
             !check.schedule.is_slot(next)
                 || check.schedule.next_after(now).is_some_and(|first| first < next)
         });
         match cause {
-            Cause::Started | Cause::Due if other => {
-                self.start(subject, Trigger::Change, None, None)
-            }
-            _ if due.is_some() => self.start(subject, Trigger::Slot, due, None),
+            Cause::Started | Cause::Due if other => self.start(subject, Trigger::Change, None),
+            _ if due => self.start(subject, Trigger::Slot, None),
             Cause::Started | Cause::Due | Cause::Changed(_) if !seen => {
-                self.start(subject, Trigger::First, None, None)
+                self.start(subject, Trigger::First, None)
             }
-            Cause::Started if self.is_local(subject) => {
-                self.start(subject, Trigger::First, None, None)
-            }
+            Cause::Started if self.is_local(subject) => self.start(subject, Trigger::First, None),
             Cause::Started | Cause::Due => {}
             Cause::Changed(files) => {
                 let read = self.live.get(subject).and_then(|live| live.target.as_ref().ok());
@@ -137,7 +135,7 @@ impl Monitor {
                     || check.check.files().iter().any(|file| files.contains(file) && !file.is_dir())
                     || read.is_none()
                 {
-                    self.start(subject, Trigger::Change, None, None);
+                    self.start(subject, Trigger::Change, None);
                 }
             }
             Cause::Asked { .. } => {}
@@ -145,7 +143,7 @@ impl Monitor {
         if let Cause::Asked { subject: asked, asker, ran } = cause
             && (asked == subject || (asked.target.is_none() && asked.check == subject.check))
         {
-            self.start(subject, Trigger::Person, None, Some(asker.clone()));
+            self.start(subject, Trigger::Person, Some(asker.clone()));
             let _ = ran.send(subject.clone()).await; // who asked may be gone
         }
     }

@@ -9,13 +9,12 @@ pub mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::{self, Input};
-use attestd_core::record::{Missed, Record, Ticked, Why};
-use attestd_core::schedule::Due;
+use attestd_core::record::{Record, Ticked};
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Uptime, between};
 use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
@@ -149,24 +148,16 @@ impl Monitor {
     async fn look_around(&mut self) -> Result<(), StoreError> {
         let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
         let mut due = BTreeSet::new();
-        let mut overlapped = Vec::new();
         self.shared.store.read(&mut |state| {
             for (subject, state) in &state.subjects {
                 let Some(live) = self.live.get(subject) else { continue };
-                if state.next.is_some_and(|next| next <= now) {
-                    if live.running {
-                        overlapped.push(subject.clone())
-                    } else {
-                        due.insert(subject.check.clone());
-                    }
+                if !live.running && state.next.is_some_and(|next| next <= now) {
+                    due.insert(subject.check.clone());
                 }
             }
         });
         for check in due {
             self.list(&check, Cause::Due);
-        }
-        for subject in overlapped {
-            self.overlapped(&subject, now).await?;
         }
         let again: Vec<Subject> = self
             .live
@@ -175,39 +166,10 @@ impl Monitor {
             .map(|(subject, _)| subject.clone())
             .collect();
         for subject in again {
-            self.start(&subject, Trigger::Again, None, None);
+            self.start(&subject, Trigger::Again, None);
         }
         self.look_at_network();
         self.tick(now).await
-    }
-
-    /// A slot came due while the subject's run was still going: skipped (C8). A run that only waits for its spread, or
-    /// that keeps this very slot, is no overlap.
-    async fn overlapped(&mut self, subject: &Subject, now: Timestamp) -> Result<(), StoreError> {
-        let Some(job) = self.jobs.get(subject) else { return Ok(()) };
-        let Some(next) = self.shared.state(subject).and_then(|state| state.next) else {
-            return Ok(());
-        };
-        let kept = job.due.as_ref().map(|due| due.latest);
-        let Some(due) = job.check.schedule.due(next, now) else { return Ok(()) };
-        let from = match kept {
-            Some(kept) if kept >= due.latest => return Ok(()),
-            Some(kept) => job.check.schedule.next_after(kept).unwrap_or(due.latest).max(next),
-            None => return Ok(()), // a person's or a change's run: the slot is kept right after it
-        };
-        let missed = Missed {
-            at: now,
-            subject: subject.clone(),
-            from,
-            to: due.latest,
-            count: due.missed.and_then(|range| range.count).map(|count| count + 1).or(Some(1)),
-            why: Why::Overlap,
-            next: job.check.schedule.next_after(due.latest),
-        };
-        self.shared
-            .commit(Draft { record: Record::Missed(missed), blobs: Vec::new() })
-            .await
-            .map(drop)
     }
 
     /// Steps every subject whose alerts reached a deadline.
@@ -285,7 +247,7 @@ impl Monitor {
         let down = all >= 2 && unseen.len() == all;
         if self.shared.network_down.swap(down, Ordering::Relaxed) && !down {
             for subject in unseen {
-                self.start(&subject, Trigger::Again, None, None);
+                self.start(&subject, Trigger::Again, None);
             }
         }
         let condition = down.then_some(&[][..]);
@@ -303,7 +265,7 @@ impl Monitor {
             .cloned()
             .collect();
         for subject in own {
-            self.start(&subject, Trigger::Change, None, None);
+            self.start(&subject, Trigger::Change, None);
         }
     }
 
@@ -345,29 +307,31 @@ impl Monitor {
     }
 
     /// Starts a run of a subject, or has it run again once the run in flight ends.
-    fn start(
-        &mut self,
-        subject: &Subject,
-        trigger: Trigger,
-        due: Option<Due>,
-        asker: Option<mpsc::Sender<()>>,
-    ) {
+    fn start(&mut self, subject: &Subject, trigger: Trigger, asker: Option<mpsc::Sender<()>>) {
         let Some(check) = self.checks.get(&subject.check).cloned() else { return };
         let Some(live) = self.live.get_mut(subject) else { return };
         if live.running {
-            if trigger != Trigger::Again && due.is_none() {
+            // A slot that is still due when the run in flight ends is seen then.
+            if !matches!(trigger, Trigger::Again | Trigger::Slot) {
                 live.rerun = Some((trigger, asker));
             }
             return;
         }
         live.running = true;
-        let remote = live.target.as_ref().is_ok_and(|target| target.nature != Nature::Local);
-        let delay = match &due {
-            Some(due) if remote => self.shared.spread(&check, due.latest),
-            _ => Duration::ZERO,
-        };
         let target = live.target.clone();
-        let job = Job { check, subject: subject.clone(), target, trigger, due, delay, asker };
+        let slot = OnceLock::new();
+        let mut job = Job {
+            check,
+            subject: subject.clone(),
+            target,
+            trigger,
+            slot,
+            delay: Duration::ZERO,
+            asker,
+        };
+        if trigger == Trigger::Slot && job.nature() != Nature::Local {
+            job.delay = self.shared.spread(&job.check);
+        }
         let (job, shared) = (Arc::new(job), self.shared.clone());
         self.jobs.insert(subject.clone(), job.clone());
         self.runs.spawn(async move { run::perform(&shared, &job).await });
@@ -379,9 +343,10 @@ impl Monitor {
         let Some(live) = self.live.get_mut(&ended.subject) else { return };
         live.running = false;
         live.again = match (ended.unseen, live.again) {
-            (false, _) => None,
-            (true, None) => Some((0, Uptime(uptime.0 + limits::AGAIN[0]))),
-            (true, Some((n, at))) if at <= uptime => {
+            (None, later) => later,
+            (Some(false), _) => None,
+            (Some(true), None) => Some((0, Uptime(uptime.0 + limits::AGAIN[0]))),
+            (Some(true), Some((n, at))) if at <= uptime => {
                 let wait = |n: usize| limits::AGAIN.get(n).map(|wait| *wait - limits::AGAIN[n - 1]);
                 // After the last look there is none before the next slot; `MAX` says so until something is seen.
                 Some((
@@ -389,24 +354,18 @@ impl Monitor {
                     wait(n + 1).map_or(Uptime(Duration::MAX), |wait| Uptime(uptime.0 + wait)),
                 ))
             }
-            (true, later) => later,
+            (Some(true), later) => later,
         };
         if let Some((trigger, asker)) = live.rerun.take() {
-            self.start(&ended.subject, trigger, None, asker);
+            self.start(&ended.subject, trigger, asker);
         }
     }
 
     /// Ends within `STOP_MAX`: what is not done by then is dropped, and recorded as that.
     async fn stop(mut self) -> Result<(), StoreError> {
-        let waiting: Vec<Subject> = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| !job.delay.is_zero())
-            .map(|(s, _)| s.clone())
-            .collect();
         let deadline = self.shared.clock.sleep(limits::STOP_MAX / 2);
         tokio::pin!(deadline);
-        while self.jobs.len() > waiting.len() {
+        while self.jobs.values().any(|job| job.has_begun()) {
             tokio::select! {
                 ended = self.runs.join_next() => match ended {
                     Some(Ok(ended)) => drop(self.jobs.remove(&ended?.subject)),
@@ -418,9 +377,9 @@ impl Monitor {
         }
         self.runs.shutdown().await;
         let now = self.shared.clock.now();
-        // A run that still waited for its spread has not begun: its slot is due, and runs late after the next start.
-        let dropped = self.jobs.iter().filter(|(subject, _)| !waiting.contains(subject));
-        let records: Vec<Record> = dropped.filter_map(|(_, job)| run::dropped(job, now)).collect();
+        // A run that had not begun is not recorded: its slot stays due, and runs late after the next start.
+        let records: Vec<Record> =
+            self.jobs.values().filter_map(|job| run::dropped(job, now)).collect();
         for record in records {
             self.shared.commit(Draft { record, blobs: Vec::new() }).await?;
         }

@@ -1,13 +1,13 @@
 //! One run, from its start to its commit: look, judge, step, remember.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::{self, Input};
 use attestd_core::observation::{STANDS_MAX, Standing};
 use attestd_core::record::{Missed, Record, Recorded, Run, Same, Why};
-use attestd_core::schedule::Due;
+use attestd_core::schedule::{Due, MissedRange};
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Trust, after, between};
 use attestd_core::{
@@ -29,8 +29,8 @@ pub struct Job {
     pub target: Result<Arc<Target>, ProbeError>,
     /// What started it.
     pub trigger: Trigger,
-    /// The slots that came due.
-    pub due: Option<Due>,
+    /// The slot it keeps, known once it looks.
+    pub slot: OnceLock<Timestamp>,
     /// Its spread after the slot (C7).
     pub delay: Duration,
     /// Dropped when it has ended: how those who asked for it know.
@@ -42,11 +42,16 @@ pub struct Job {
 pub struct Ended {
     /// The subject.
     pub subject: Subject,
-    /// Whether nothing was seen.
-    pub unseen: bool,
+    /// Whether nothing was seen; absent where it did not look.
+    pub unseen: Option<bool>,
 }
 
 impl Job {
+    /// Whether it is looking, rather than waiting for its spread.
+    pub fn has_begun(&self) -> bool {
+        self.delay.is_zero() || self.slot.get().is_some()
+    }
+
     /// Where the target is; a check that cannot say its targets is a local fault.
     pub fn nature(&self) -> Nature {
         self.target.as_ref().map_or(Nature::Local, |target| target.nature)
@@ -59,18 +64,18 @@ pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
         shared.clock.sleep(job.delay).await;
     }
     let permit = shared.permits.acquire().await.expect("the semaphore is never closed");
-    if let Some(Due { latest, missed: Some(range) }) = &job.due {
-        let missed = Missed {
-            at: shared.clock.now(),
-            subject: job.subject.clone(),
-            from: range.from,
-            to: range.to,
-            count: range.count,
-            why: Why::NotRunning,
-            next: Some(*latest),
-        };
-        shared.commit(Draft { record: Record::Missed(missed), blobs: Vec::new() }).await?;
+    let due = match job.trigger {
+        Trigger::Slot => match due_now(shared, job) {
+            Some(due) => Some(due),
+            // The clock stepped back meanwhile: it is not due any more.
+            None => return Ok(Ended { subject: job.subject.clone(), unseen: None }),
+        },
+        _ => None,
+    };
+    if let Some(Due { latest, missed: Some(range) }) = &due {
+        missed(shared, job, range, Why::NotRunning, Some(*latest)).await?;
     }
+    let slot = due.map(|due| *job.slot.get_or_init(|| due.latest));
     let (began, began_at) = (shared.clock.uptime(), shared.clock.now());
     let memory = shared.remember(&job.subject);
     let seen = match &job.target {
@@ -82,9 +87,42 @@ pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     drop(permit);
     let took = shared.clock.uptime().since(began);
     let ended = commit(shared, job, memory, seen, began_at).await?;
+    // Slots that came due while it looked are skipped (C8).
+    if let (Some(_), Some(due)) = (slot, due_now(shared, job)) {
+        let from = due.missed.as_ref().map_or(due.latest, |range| range.from);
+        let count = due.missed.map_or(Some(1), |range| range.count.map(|count| count + 1));
+        let range = MissedRange { from, to: due.latest, count };
+        missed(shared, job, &range, Why::Overlap, job.check.schedule.next_after(due.latest))
+            .await?;
+    }
     let mut durations = shared.durations.lock().expect("nothing panics while it holds this lock");
     durations.insert(job.subject.clone(), took);
     Ok(ended)
+}
+
+/// The slots that are due by now, from the promised one on.
+fn due_now(shared: &Shared, job: &Job) -> Option<Due> {
+    let promised = shared.state(&job.subject)?.next?;
+    job.check.schedule.due(promised, shared.clock.now())
+}
+
+async fn missed(
+    shared: &Shared,
+    job: &Job,
+    range: &MissedRange,
+    why: Why,
+    next: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let missed = Missed {
+        at: shared.clock.now(),
+        subject: job.subject.clone(),
+        from: range.from,
+        to: range.to,
+        count: range.count,
+        why,
+        next,
+    };
+    shared.commit(Draft { record: Record::Missed(missed), blobs: Vec::new() }).await.map(drop)
 }
 
 /// Judges what was seen, steps the alerts, and writes the one record of this run.
@@ -105,7 +143,7 @@ async fn commit(
         state.as_ref().and_then(|s| s.seen.as_ref()).map(|s| s.at),
         now,
     );
-    let slot = job.due.as_ref().map(|due| due.latest);
+    let slot = job.slot.get().copied();
     let observation =
         Observation { subject: job.subject.clone(), at: now, trigger: job.trigger, slot, outcome };
     let alerts = state.as_ref().map(|state| state.alerts.clone()).unwrap_or_default();
@@ -114,7 +152,7 @@ async fn commit(
     let promised = state.as_ref().and_then(|state| state.next);
     let schedule = &job.check.schedule;
     let next = match slot {
-        Some(slot) => schedule.next_after(slot).max(promised.filter(|next| *next > slot)),
+        Some(slot) => schedule.next_after(slot),
         // A promised slot that is still due stays so; one that another schedule promised does not.
         None => promised
             .filter(|next| *next <= now && schedule.is_slot(*next))
@@ -173,7 +211,7 @@ async fn commit(
         .expect("nothing panics while it holds this lock")
         .insert(job.subject.clone(), memory);
     tracing::debug!(subject = %job.subject, status = status.as_str(), "Run ended.");
-    Ok(Ended { subject: job.subject.clone(), unseen })
+    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen) })
 }
 
 fn judged(
@@ -232,7 +270,7 @@ fn asked(job: &Job) -> serde_json::Value {
 
 /// Records that a run in flight was dropped when the daemon stopped: its slot is not kept.
 pub fn dropped(job: &Job, now: Timestamp) -> Option<Record> {
-    let slot = job.due.as_ref()?.latest;
+    let slot = *job.slot.get()?;
     Some(Record::Missed(Missed {
         at: now,
         subject: job.subject.clone(),

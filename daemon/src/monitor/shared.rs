@@ -121,7 +121,8 @@ impl Shared {
 
     /// How long after its slot a remote subject of `check` runs: the same every time, spread over a tenth of the time
     /// between slots (C7).
-    pub fn spread(&self, check: &ConfiguredCheck, slot: Timestamp) -> Duration {
+    pub fn spread(&self, check: &ConfiguredCheck) -> Duration {
+        let slot = check.schedule.next_after(self.clock.now()).unwrap_or(Timestamp::MAX);
         let next = check.schedule.next_after(slot).unwrap_or(slot);
         let window = (between(slot, next) / 10).min(limits::SPREAD_MAX);
         let mut origin = String::new();

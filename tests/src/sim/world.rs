@@ -332,8 +332,10 @@ impl Simulation {
     /// The daemon dies at once; what the next one finds is what is on the disk.
     pub async fn crash(&mut self) {
         if let Some(mut life) = self.life.take() {
-            life.monitoring.abort();
-            let _ = (&mut life.monitoring).await; // it was aborted
+            if !life.monitoring.is_finished() {
+                life.monitoring.abort();
+                let _ = (&mut life.monitoring).await; // it was aborted
+            }
             life.deliveries.stop().await;
         }
         let survives = self.chance.one_in(2);

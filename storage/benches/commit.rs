@@ -1,0 +1,191 @@
+//! Commits a second against sled with a real sync; opening, rebuilding and memory with 100,000 records of history.
+//!
+//! `cargo bench -p attestd-storage`. Not criterion: what counts is many writers at once, and a fresh process to open in.
+#![expect(clippy::disallowed_methods, reason = "a benchmark asks what time it is")]
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use attestd_core::record::Record;
+use attestd_core::store::{Draft, HistoryQuery, Store};
+use attestd_storage::{SledStore, read_offline};
+use serde_json::json;
+
+const SUBJECTS: u64 = 100;
+const HISTORY: u64 = 100_000;
+const SINGLE: u64 = 2_000;
+const WRITERS: u64 = 64;
+const EACH: u64 = 250;
+/// The peer writes what a run's record has in bytes.
+const VALUE: [u8; 300] = [b'x'; 300];
+/// The process that opens a store and says what that took.
+const OPEN: &str = "ATTESTD_BENCH_OPEN";
+
+fn main() {
+    if let Some(directory) = std::env::var_os(OPEN) {
+        return open(Path::new(&directory));
+    }
+    for round in 1..=2 {
+        println!("round {round}");
+        commits();
+        peer();
+    }
+    history();
+}
+
+fn commits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(begin(directory.path()));
+    let one = timed(|| (0..SINGLE).for_each(|n| commit(&store, run(n % SUBJECTS, n))));
+    rate("attestd, 1 writer", SINGLE, one);
+    let many = timed(|| {
+        in_threads(|thread| {
+            let store = Arc::clone(&store);
+            move || (0..EACH).for_each(|n| commit(&store, run(thread, n)))
+        });
+    });
+    rate("attestd, 64 writers", WRITERS * EACH, many);
+}
+
+fn peer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = sled::Config::new().path(directory.path()).open().expect("it opens");
+    let file = Arc::new(File::open(directory.path().join("db")).expect("its file"));
+    let put = |db: &sled::Db, file: &File, thread: u64, n: u64| {
+        db.insert([thread.to_be_bytes(), n.to_be_bytes()].concat(), &VALUE[..]).expect("inserted");
+        db.flush().expect("flushed");
+        file.sync_data().expect("synced");
+    };
+    let one = timed(|| (0..SINGLE).for_each(|n| put(&db, &file, WRITERS, n)));
+    rate("sled + fdatasync, 1 writer", SINGLE, one);
+    let many = timed(|| {
+        in_threads(|thread| {
+            let (db, file) = (db.clone(), Arc::clone(&file));
+            move || (0..EACH).for_each(|n| put(&db, &file, thread, n))
+        });
+    });
+    rate("sled + fdatasync, 64 writers", WRITERS * EACH, many);
+}
+
+fn history() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(begin(directory.path()));
+    (0..SUBJECTS).for_each(|subject| commit(&store, run(subject, 0)));
+    println!("100 subjects, no history");
+    drop(store);
+    reopen(directory.path());
+    let (store, _) = SledStore::open(directory.path()).expect("it opens");
+    let store = Arc::new(store);
+    let log = size(&directory.path().join("log"));
+    let filling = timed(|| {
+        in_threads(|thread| {
+            let store = Arc::clone(&store);
+            // Record 0 is the start, 1 the configuration; then one whole run a subject.
+            move || (0..HISTORY / WRITERS).for_each(|n| commit(&store, same(2 + thread, n)))
+        });
+    });
+    rate("unchanged runs, 64 writers", HISTORY, filling);
+    drop(store);
+    let log = (size(&directory.path().join("log")) - log) / HISTORY;
+    let sled = size(&directory.path().join("sled")) / HISTORY;
+    println!("  {log} bytes of log and {sled} of sled an unchanged run");
+    println!("100 subjects, 100,000 records");
+    reopen(directory.path());
+    reopen(directory.path());
+    let offline = timed(|| drop(read_offline(directory.path()).expect("it reads")));
+    println!("  read beside the daemon: {offline:?}");
+    std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+    println!("the same, without its projection");
+    reopen(directory.path());
+}
+
+/// In the fresh process.
+fn open(directory: &Path) {
+    let before = Instant::now();
+    let (store, mended) = SledStore::open(directory).expect("it opens");
+    let opened = before.elapsed();
+    let resident = resident();
+    let query = HistoryQuery { subject: None, from: None, to: None, limit: 50 };
+    let asked = timed(|| drop(store.history(&query).expect("history")));
+    println!("  open {opened:?}, newest 50 of all {asked:?}, resident {resident} KiB {mended:?}");
+}
+
+fn reopen(directory: &Path) {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    assert!(command.env(OPEN, directory).status().expect("it runs").success());
+}
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn size(directory: &Path) -> u64 {
+    let files = std::fs::read_dir(directory).expect("listed");
+    files.map(|file| file.expect("a file").metadata().expect("its size").len()).sum()
+}
+
+fn in_threads<W: FnOnce() + Send + 'static>(work: impl Fn(u64) -> W) {
+    let threads: Vec<_> = (0..WRITERS).map(|thread| std::thread::spawn(work(thread))).collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let before = Instant::now();
+    work();
+    before.elapsed()
+}
+
+fn rate(what: &str, count: u64, time: Duration) {
+    println!("  {what}: {:.0} a second", count as f64 / time.as_secs_f64());
+}
+
+fn begin(directory: &Path) -> SledStore {
+    let (store, _) = SledStore::open(directory).expect("it opens");
+    commit(
+        &store,
+        record(json!({
+            "t": "start", "format": 1, "origin": "o", "at": AT, "uptime": { "secs": 0, "nanos": 0 },
+            "boot": "b", "version": "0", "binary": "", "data": {}, "clock": "trusted",
+        })),
+    );
+    commit(
+        &store,
+        record(json!({
+            "t": "configured", "at": AT, "config": "", "checks": {}, "routes": [],
+        })),
+    );
+    store
+}
+
+fn commit(store: &SledStore, record: Record) {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    }
+    let draft = Draft { record, blobs: Vec::new() };
+    RUNTIME.with(|runtime| runtime.block_on(store.commit(draft))).expect("committed");
+}
+
+fn record(value: serde_json::Value) -> Record {
+    serde_json::from_value(value).expect("a record")
+}
+
+fn run(subject: u64, n: u64) -> Record {
+    record(json!({
+        "t": "run", "at": AT, "subject": format!("tls/host-{subject}.example.org:443"),
+        "kind": "tls", "config": 1, "trigger": "slot", "slot": AT, "next": AT, "stale_at": AT,
+        "asked": { "host": "example.org" }, "evidence": { "facts": { "n": n } },
+        "judgement": {}, "status": "pass",
+    }))
+}
+
+fn same(of: u64, _: u64) -> Record {
+    record(json!({ "t": "same", "at": AT, "of": of, "slot": AT, "next": AT, "stale_at": AT }))
+}
+
+const AT: &str = "2026-11-22T06:00:00Z";

@@ -1,0 +1,134 @@
+//! What is too large for a record, each in a file named by its SHA-256: `blobs/ab/abcd…`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use attestd_core::check::{Blob, sha256_hex};
+use attestd_core::store::StoreError;
+
+use crate::fs::{self, FsError, at, chain};
+
+const DIRECTORY: &str = "blobs";
+/// Where a blob is written before it has its name; one at a time, so one name.
+const NEW: &str = "new";
+
+/// The blobs of one store.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    directory: PathBuf,
+    /// Directories whose entries are known to be on disk: a rename just before a crash may not be.
+    synced: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Blobs {
+    /// The blobs of the store in this directory, which is made when the first is kept.
+    pub fn of(store: &Path) -> Blobs {
+        Blobs { directory: store.join(DIRECTORY), synced: Mutex::default() }
+    }
+
+    /// Keeps a blob; it is there after a power cut once this returns. One that is there already costs nothing.
+    pub fn keep(&self, blob: &Blob) -> Result<(), FsError> {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(&blob.sha256);
+        let directory = path.parent().expect("a blob's path has its directory");
+        fs::create_dir(&self.directory)?;
+        fs::create_dir(directory)?;
+        if !synced.contains(directory) {
+            fs::sync_dir(&self.directory)?;
+            fs::sync_dir(directory)?;
+            synced.insert(directory.to_owned());
+        }
+        if path.metadata().is_ok_and(|meta| meta.len() == blob.bytes.len() as u64) {
+            return Ok(());
+        }
+        let new = self.directory.join(NEW);
+        let file = fs::open_or_create(&new)?;
+        fs::cut(&file, &new, 0)?;
+        fs::write_at(&file, &new, &blob.bytes, 0)?;
+        fs::sync_data(&file, &new)?;
+        fs::rename(&new, &path)?;
+        fs::sync_dir(directory)
+    }
+
+    /// The bytes whose hash this is.
+    pub fn read(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        let missing = || StoreError::Missing(format!("blob {sha256}"));
+        if !is_hash(sha256) {
+            return Err(missing());
+        }
+        let path = self.path(sha256);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+            read => read
+                .map_err(at("read", &path))
+                .map_err(|error| StoreError::ReadOnly(chain(&error)))?,
+        };
+        if sha256_hex(&bytes) != sha256 {
+            let path = path.display();
+            return Err(StoreError::ReadOnly(format!("{path} no longer matches its name")));
+        }
+        Ok(bytes)
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.directory.join(&sha256[..2]).join(sha256)
+    }
+}
+
+/// Refuses blobs whose name is not the hash of their bytes.
+pub(crate) fn check(blobs: &[Blob]) -> Result<(), StoreError> {
+    for blob in blobs {
+        if !is_hash(&blob.sha256) || sha256_hex(&blob.bytes) != blob.sha256 {
+            return Err(StoreError::Missing(format!("what blob {:?} is named after", blob.sha256)));
+        }
+    }
+    Ok(())
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_kept_once_and_read_back_under_its_hash() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let blob = Blob::new(&b"a chain"[..]);
+        for _ in 0..2 {
+            Blobs::of(directory.path()).keep(&blob).expect("kept");
+        }
+        let blobs = Blobs::of(directory.path());
+        assert_eq!(blobs.read(&blob.sha256).expect("read"), b"a chain");
+        let path = blobs.path(&blob.sha256);
+        assert!(path.ends_with(format!("blobs/{}/{}", &blob.sha256[..2], blob.sha256)));
+        assert!(!directory.path().join("blobs/new").exists(), "nothing is left half-way");
+    }
+
+    #[test]
+    fn a_changed_blob_is_not_served() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let blobs = Blobs::of(directory.path());
+        let blob = Blob::new(&b"a chain"[..]);
+        blobs.keep(&blob).expect("kept");
+        std::fs::write(blobs.path(&blob.sha256), b"b chain").expect("written");
+        let error = blobs.read(&blob.sha256).expect_err("changed").to_string();
+        assert!(error.contains("no longer matches its name"), "{error}");
+    }
+
+    #[test]
+    fn names_that_are_no_hash_reach_no_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let blobs = Blobs::of(directory.path());
+        for name in ["", "../../etc/passwd", &"A".repeat(64), &"é".repeat(32)] {
+            assert!(matches!(blobs.read(name), Err(StoreError::Missing(_))), "{name}");
+            let blob = Blob { sha256: name.to_owned(), bytes: b"x"[..].into() };
+            assert!(check(&[blob]).is_err(), "{name}");
+        }
+        let other = Blob { sha256: "0".repeat(64), bytes: b"x"[..].into() };
+        assert!(check(&[other]).is_err(), "a hash, but of something else");
+    }
+}

@@ -1,0 +1,153 @@
+//! Every change to the file system and every sync, in one place: each error names its path, and each can be made to
+//! fail in a test.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The file system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}", path.display())]
+pub struct FsError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What it said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Adds what was tried, on what, to an I/O error.
+pub(crate) fn at<'a>(
+    doing: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> FsError + 'a {
+    move |source| FsError { doing, path: path.to_owned(), source }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Opens an existing file, for reading only.
+pub(crate) fn open(path: &Path) -> Result<File, FsError> {
+    File::open(path).map_err(at("open", path))
+}
+
+/// Opens a file for reading and writing, and makes it where it is not there.
+pub(crate) fn open_or_create(path: &Path) -> Result<File, FsError> {
+    faults::check("open", path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(at("open", path))
+}
+
+/// Makes a file, which must not be there yet.
+pub(crate) fn create_new(path: &Path) -> Result<File, FsError> {
+    faults::check("create", path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    options.open(path).map_err(at("create", path))
+}
+
+/// Makes a directory and those above it, and syncs the one it is listed in.
+pub(crate) fn create_dir(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path).map_err(at("create directory", path))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), FsError> {
+    faults::check("write", path)?;
+    file.write_all_at(bytes, offset).map_err(at("write", path))
+}
+
+/// Syncs what was written, and the length; never called again on a file for which it failed (S1).
+pub(crate) fn sync_data(file: &File, path: &Path) -> Result<(), FsError> {
+    faults::check("sync", path)?;
+    file.sync_data().map_err(at("sync", path))
+}
+
+/// Syncs a directory: what was made or renamed in it stays.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), FsError> {
+    faults::check("sync", path)?;
+    let directory = File::open(path).map_err(at("open directory", path))?;
+    directory.sync_all().map_err(at("sync directory", path))
+}
+
+/// Cuts a file to `length` bytes, and syncs it.
+pub(crate) fn cut(file: &File, path: &Path, length: u64) -> Result<(), FsError> {
+    file.set_len(length).map_err(at("cut", path))?;
+    file.sync_all().map_err(at("sync", path))
+}
+
+/// Renames a file or directory within one file system.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    faults::check("rename", from)?;
+    std::fs::rename(from, to).map_err(at("rename", from))
+}
+
+/// The names in a directory, sorted; those that are no text are not ours.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, FsError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(at("list", path))? {
+        let entry = entry.map_err(at("list", path))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Faults that a test puts under a directory of its own.
+#[cfg(test)]
+pub(crate) mod faults {
+    use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    struct Planned {
+        doing: &'static str,
+        under: PathBuf,
+        times: usize,
+    }
+
+    static PLANNED: Mutex<Vec<Planned>> = Mutex::new(Vec::new());
+
+    /// The next `times` calls that are `doing` something to a path under `under` fail with EIO.
+    pub(crate) fn plan(doing: &'static str, under: &Path, times: usize) {
+        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.push(Planned { doing, under: under.to_owned(), times });
+    }
+
+    pub(super) fn check(doing: &'static str, path: &Path) -> Result<(), FsError> {
+        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = |p: &&mut Planned| p.doing == doing && p.times > 0 && path.starts_with(&p.under);
+        let Some(fault) = planned.iter_mut().find(due) else { return Ok(()) };
+        fault.times -= 1;
+        const EIO: i32 = 5;
+        Err(at(doing, path)(io::Error::from_raw_os_error(EIO)))
+    }
+}
+
+#[cfg(not(test))]
+mod faults {
+    use super::*;
+
+    pub(super) fn check(_: &'static str, _: &Path) -> Result<(), FsError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! How the projection lies in sled: one tree, so that one batch changes everything at once; a letter begins each key.
+//!
+//! | key | value, after the CRC-32C of key and value |
+//! |---|---|
+//! | `m` | [`Meta`] as JSON |
+//! | `s` subject | its state as JSON |
+//! | `h` subject 0 record index | its ordinal (u64), its time (i64 seconds, i32 nanoseconds) |
+//! | `f` subject | the ordinal after the newest that was pruned (u64) |
+//! | `n` destination | the newest sequence number given out (u64) |
+//! | `o` destination 0 sequence | where the waiting event is, as JSON |
+//! | `a` destination 0 sequence | nothing: accepted, and the log does not know yet |
+//!
+//! Numbers are big-endian, so that keys sort as they count. No name holds a zero byte.
+
+use std::collections::BTreeMap;
+
+use attestd_core::name::DestinationName;
+use attestd_core::record::Record;
+use attestd_core::state::{Changed, State};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of this layout; another one is thrown away and rebuilt (S4).
+pub(crate) const VERSION: u32 = 1;
+
+pub(crate) const META: &[u8] = b"m";
+pub(crate) const SUBJECT: u8 = b's';
+pub(crate) const HISTORY: u8 = b'h';
+pub(crate) const FLOOR: u8 = b'f';
+pub(crate) const NEWEST: u8 = b'n';
+pub(crate) const WAITING: u8 = b'o';
+pub(crate) const ACCEPTED: u8 = b'a';
+
+/// Why the projection cannot be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Broken(pub String);
+
+/// What the projection says of itself, and how much must be there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The layout.
+    pub version: u32,
+    /// How many records are in it.
+    pub applied: u64,
+    /// The CRC in the newest one's frame: a projection of another log is not ours.
+    pub crc: u32,
+    /// The log's origin.
+    pub origin: String,
+    /// The index of the newest `configured` record.
+    pub config: u64,
+    /// How many subjects there are.
+    pub subjects: usize,
+    /// How many destinations there are.
+    pub destinations: usize,
+    /// How many events wait.
+    pub waiting: usize,
+}
+
+/// One history entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The record.
+    pub index: u64,
+    /// Its place among its subject's.
+    pub ordinal: u64,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// What is to be written and removed, all at once.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(pub BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl Changes {
+    /// Sets a key.
+    pub fn put(&mut self, key: Vec<u8>, value: &[u8]) {
+        let sealed = seal(&key, value);
+        self.0.insert(key, Some(sealed));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.0.insert(key, None);
+    }
+
+    /// What the record at `index`, just folded in, changed. The subjects' states are written as they are now.
+    pub fn add(&mut self, state: &State, index: u64, record: &Record, changed: &Changed) {
+        if let Some(subject) = &changed.subject {
+            let name = subject.to_string();
+            if let Some(ordinal) = changed.entry {
+                let entry = Entry { index, ordinal, at: record.at() };
+                self.put(numbered(HISTORY, &name, index), &entry.value());
+            }
+            let key = named(SUBJECT, &name);
+            match state.subjects.get(subject) {
+                Some(subject) => self.put(key, &json(subject)),
+                None => self.remove(key),
+            }
+        }
+        for (destination, sequence) in &changed.queued {
+            let Some(queue) = state.outbox.0.get(destination) else { continue };
+            let name = destination.as_str();
+            self.put(named(NEWEST, name), &queue.newest.to_be_bytes());
+            if let Some(waiting) = queue.waiting.get(sequence) {
+                self.put(numbered(WAITING, name, *sequence), &json(waiting));
+            }
+        }
+        for (destination, sequence) in &changed.accepted {
+            self.remove(numbered(WAITING, destination.as_str(), *sequence));
+        }
+    }
+
+    /// The log was told of these.
+    pub fn told(&mut self, told: &[(DestinationName, u64)]) {
+        for (destination, sequence) in told {
+            self.remove(numbered(ACCEPTED, destination.as_str(), *sequence));
+        }
+    }
+
+    /// What the projection says of itself once all this is in it.
+    pub fn meta(&mut self, state: &State, crc: u32) {
+        let meta = Meta {
+            version: VERSION,
+            applied: state.size,
+            crc,
+            origin: state.origin.clone(),
+            config: state.config,
+            subjects: state.subjects.len(),
+            destinations: state.outbox.0.len(),
+            waiting: state.outbox.len(),
+        };
+        self.put(META.to_vec(), &json(&meta));
+    }
+}
+
+impl Entry {
+    fn value(&self) -> [u8; 20] {
+        let mut value = [0; 20];
+        value[..8].copy_from_slice(&self.ordinal.to_be_bytes());
+        value[8..16].copy_from_slice(&self.at.as_second().to_be_bytes());
+        value[16..].copy_from_slice(&self.at.subsec_nanosecond().to_be_bytes());
+        value
+    }
+
+    /// Reads one back.
+    pub fn read(index: u64, value: &[u8]) -> Option<Entry> {
+        let (ordinal, rest) = value.split_first_chunk()?;
+        let (second, nanosecond) = rest.split_first_chunk()?;
+        let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
+        let at = Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()?;
+        Some(Entry { index, ordinal: u64::from_be_bytes(*ordinal), at })
+    }
+}
+
+/// A key of a name.
+pub(crate) fn named(section: u8, name: &str) -> Vec<u8> {
+    let mut key = vec![section];
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// What all keys of a name and a number begin with.
+pub(crate) fn numbers(section: u8, name: &str) -> Vec<u8> {
+    let mut key = named(section, name);
+    key.push(0);
+    key
+}
+
+/// A key of a name and a number.
+pub(crate) fn numbered(section: u8, name: &str, number: u64) -> Vec<u8> {
+    let mut key = numbers(section, name);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The name in a key of a name.
+pub(crate) fn name(key: &[u8]) -> Result<&str, Broken> {
+    let text = key.get(1..).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.ok_or_else(|| Broken(format!("a key is none of ours: {}", key.escape_ascii())))
+}
+
+/// The name and the number in a key of both.
+pub(crate) fn name_and_number(key: &[u8]) -> Result<(&str, u64), Broken> {
+    let foreign = || Broken(format!("a key is none of ours: {}", key.escape_ascii()));
+    let (rest, number) = key.split_last_chunk().ok_or_else(foreign)?;
+    let rest = rest.strip_suffix(&[0]).ok_or_else(foreign)?;
+    Ok((name(rest)?, u64::from_be_bytes(*number)))
+}
+
+/// The value under `key` without its CRC, which is checked.
+pub(crate) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Broken> {
+    match sealed.split_first_chunk() {
+        Some((stated, value)) if *stated == crc(key, value) => Ok(value),
+        _ => Err(Broken(format!("a value does not match its checksum: {}", key.escape_ascii()))),
+    }
+}
+
+/// The JSON value under `key`.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Broken> {
+    serde_json::from_slice(value)
+        .map_err(|error| Broken(format!("{} cannot be read: {error}", key.escape_ascii())))
+}
+
+/// The number under `key`.
+pub(crate) fn number(key: &[u8], value: &[u8]) -> Result<u64, Broken> {
+    let bytes = value.try_into();
+    bytes
+        .map(u64::from_be_bytes)
+        .map_err(|_| Broken(format!("{} is no number", key.escape_ascii())))
+}
+
+fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&crc(key, value)[..], value].concat()
+}
+
+fn crc(key: &[u8], value: &[u8]) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(key), value).to_be_bytes()
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("states are plain data with text keys, which serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_entry_is_read_back(index: u64, ordinal: u64, ms in -1_000_000_000_000i64..2_000_000_000_000) {
+            let at = Timestamp::from_millisecond(ms).expect("in range");
+            let entry = Entry { index, ordinal, at };
+            prop_assert_eq!(Entry::read(index, &entry.value()), Some(entry));
+        }
+
+        #[test]
+        fn foreign_keys_and_values_are_refused_and_never_panic(
+            key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            prop_assert!(unseal(&key, &value).is_err() || crc(&key, &value[4..])[..] == value[..4]);
+            let _ = (name(&key), name_and_number(&key), Entry::read(0, &value), number(&key, &value));
+        }
+
+        #[test]
+        fn keys_sort_as_they_count(a: u64, b: u64) {
+            let key = |n| numbered(HISTORY, "tls/a", n);
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            let key = key(a);
+            prop_assert_eq!(name_and_number(&key), Ok(("tls/a", a)));
+        }
+    }
+}

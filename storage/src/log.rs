@@ -1,0 +1,412 @@
+//! The evidence log: segments of framed records, appended and synced in groups; the record of truth (D2, S1, S2).
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use attestd_core::record::FORMAT;
+use attestd_core::store::StoreError;
+use serde::Deserialize;
+
+use crate::frame::{self, Search};
+use crate::fs::{self, FsError, at, chain};
+use crate::segment::{self, End, Segment};
+use crate::store::OpenError;
+
+/// The directory of the log within the store's.
+pub(crate) const DIRECTORY: &str = "log";
+/// When a segment has this many bytes, the next begins: small enough to copy and check one by one, large enough that
+/// ten years are a few dozen.
+pub(crate) const SEGMENT_MAX: u32 = 64 << 20;
+
+/// The log, open.
+#[derive(Debug)]
+pub(crate) struct Log {
+    directory: PathBuf,
+    segment_max: u32,
+    segments: RwLock<Vec<Segment>>,
+    /// Held while appending; what failed once fails for ever (S1).
+    failed: Mutex<Option<String>>,
+}
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// What was mended, a sentence each.
+    pub mended: Vec<String>,
+    /// Why it can only be read: what is damaged, and where.
+    pub damage: Option<String>,
+}
+
+/// Whether the log is ours to mend and to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The lock is held.
+    Own,
+    /// Another process may be writing: nothing is touched, and a torn tail is its newest group on its way.
+    Look,
+}
+
+impl Log {
+    /// Opens the log in the store's directory: checks the CRC of every frame, and parses no record but a `start`.
+    pub fn open(store: &Path, mode: Mode, segment_max: u32) -> Result<(Log, Found), OpenError> {
+        let directory = store.join(DIRECTORY);
+        if mode == Mode::Own {
+            fs::create_dir(&directory)?;
+        }
+        let mut found = Found::default();
+        let mut segments: Vec<Segment> = Vec::new();
+        let firsts: Vec<u64> =
+            fs::names(&directory)?.iter().filter_map(|name| segment::first_of(name)).collect();
+        for (place, first) in firsts.iter().enumerate() {
+            let next = segments.last().map_or(0, Segment::next);
+            if *first != next {
+                found.damage =
+                    Some(format!("no segment begins at record {next}; the next is at {first}"));
+                break;
+            }
+            let path = directory.join(segment::name(*first));
+            let own = mode == Mode::Own;
+            let (mut segment, end) = Segment::scan(path, *first, own, refuse_newer)?;
+            let last = place + 1 == firsts.len();
+            match end {
+                End::Clean => {}
+                End::Newer(version) => return Err(OpenError::Newer { version }),
+                End::Bad => {
+                    if let Some(damage) = damage_in(&segment, last)? {
+                        found.damage = Some(damage);
+                        segments.push(segment);
+                        break;
+                    }
+                    if mode == Mode::Own {
+                        found.mended.push(cut_torn(&directory, &mut segment)?);
+                    }
+                    if segment.end == 0 {
+                        continue;
+                    }
+                }
+            }
+            segments.push(segment);
+        }
+        if segments.is_empty() && mode == Mode::Own && found.damage.is_none() {
+            segments.push(Segment::create(&directory, 0)?);
+        }
+        let segments = RwLock::new(segments);
+        let log = Log { directory, segment_max, segments, failed: Mutex::new(None) };
+        Ok((log, found))
+    }
+
+    /// How many good records there are, up to the first that is damaged: the next record's index.
+    pub fn len(&self) -> u64 {
+        self.segments().last().map_or(0, Segment::next)
+    }
+
+    /// Appends records with one write and one sync; says the first one's index. A failure is final (S1).
+    pub fn append(&self, records: &[Vec<u8>]) -> Result<u64, StoreError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &*failed {
+            return Err(StoreError::Log(error.clone()));
+        }
+        self.write(records).map_err(|error| {
+            let error = chain(&error);
+            *failed = Some(error.clone());
+            StoreError::Log(error)
+        })
+    }
+
+    /// Makes every later append fail: what a record names could not be written before it (D2).
+    pub fn fail(&self, error: String) -> StoreError {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        StoreError::Log(failed.get_or_insert(error).clone())
+    }
+
+    /// The bytes of the record at `index`, their CRC checked.
+    pub fn read(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        let frame = self.frame(index)?;
+        let bytes = frame::decode(&frame).ok_or_else(|| rotten(index))?;
+        if frame::HEADER + bytes.len() != frame.len() {
+            return Err(rotten(index));
+        }
+        Ok(frame[frame::HEADER..].to_vec())
+    }
+
+    /// The CRC in the frame at `index`.
+    pub fn crc(&self, index: u64) -> Result<u32, StoreError> {
+        let frame = self.frame(index)?;
+        let header = frame.first_chunk().copied().and_then(frame::header);
+        Ok(header.ok_or_else(|| rotten(index))?.1)
+    }
+
+    fn frame(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        let (file, path, start, end) = {
+            let segments = self.segments();
+            let after = segments.partition_point(|segment| segment.first <= index);
+            let place = after.checked_sub(1).and_then(|place| segments.get(place));
+            let found = place.and_then(|s| s.bounds(index).map(|bounds| (s, bounds)));
+            let (segment, (start, end)) =
+                found.ok_or_else(|| StoreError::Missing(format!("record {index}")))?;
+            (Arc::clone(&segment.file), segment.path.clone(), start, end)
+        };
+        let mut frame = vec![0; (end - start) as usize];
+        match file.read_exact_at(&mut frame, start.into()) {
+            Ok(()) => Ok(frame),
+            Err(error) => Err(StoreError::ReadOnly(chain(&at("read", &path)(error)))),
+        }
+    }
+
+    fn write(&self, records: &[Vec<u8>]) -> Result<u64, FsError> {
+        let mut frames = Vec::new();
+        let mut starts = Vec::with_capacity(records.len());
+        for record in records {
+            starts.push(frames.len() as u32);
+            frame::encode(record, &mut frames);
+        }
+        let room = |segment: &Segment| {
+            segment.offsets.is_empty()
+                || u64::from(segment.end) + frames.len() as u64 <= self.segment_max.into()
+        };
+        if !self.segments().last().is_some_and(room) {
+            let segment = Segment::create(&self.directory, self.len())?;
+            self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+        }
+        let (file, path, end) = {
+            let segments = self.segments();
+            let tail = segments.last().expect("one was made just now if there was none");
+            (Arc::clone(&tail.file), tail.path.clone(), tail.end)
+        };
+        fs::write_at(&file, &path, &frames, end.into())?;
+        fs::sync_data(&file, &path)?;
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let tail = segments.last_mut().expect("there is one still: segments are never removed");
+        let first = tail.next();
+        tail.offsets.extend(starts.iter().map(|start| end + start));
+        tail.end = end + frames.len() as u32;
+        Ok(first)
+    }
+
+    fn segments(&self) -> RwLockReadGuard<'_, Vec<Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rotten(index: u64) -> StoreError {
+    StoreError::ReadOnly(format!("record {index} no longer matches its checksum"))
+}
+
+/// Refuses a log that a newer release has started on.
+fn refuse_newer(_: u64, bytes: &[u8]) -> Result<(), OpenError> {
+    #[derive(Deserialize)]
+    struct Start {
+        format: u32,
+    }
+    if !bytes.starts_with(br#"{"t":"start""#) {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Start>(bytes) {
+        Ok(Start { format: version }) if version > FORMAT => Err(OpenError::Newer { version }),
+        _ => Ok(()),
+    }
+}
+
+/// What is damaged, where bad bytes are followed by a good frame, or by another segment: those were synced once (S2).
+fn damage_in(segment: &Segment, last: bool) -> Result<Option<String>, FsError> {
+    let (next, end, path) = (segment.next(), segment.end, segment.path.display());
+    let place = format!("record {next} at byte {end} of {path}");
+    if !last {
+        return Ok(Some(format!("{place} is bad, and a segment follows")));
+    }
+    let (rest, _) = segment.rest()?;
+    Ok(match frame::search(&rest) {
+        Search::None => None,
+        Search::Good(on) => Some(format!("{place} is bad, and a good one follows {on} bytes on")),
+        Search::GaveUp => Some(format!("{place} is bad, and more follows than a torn tail has")),
+    })
+}
+
+/// Keeps a torn tail aside and cuts it; a segment of which not even the header is good goes with it.
+fn cut_torn(directory: &Path, segment: &mut Segment) -> Result<String, FsError> {
+    let (rest, length) = segment.rest()?;
+    let next = segment.next();
+    let aside = (0u64..)
+        .map(|n| directory.join(format!("torn-{next}-{n}.bin")))
+        .find(|path| !path.exists())
+        .expect("fewer torn tails than numbers");
+    let file = fs::create_new(&aside)?;
+    fs::write_at(&file, &aside, &rest, 0)?;
+    fs::sync_data(&file, &aside)?;
+    fs::sync_dir(directory)?;
+    if segment.end == 0 {
+        std::fs::remove_file(&segment.path).map_err(at("remove", &segment.path))?;
+        fs::sync_dir(directory)?;
+    } else {
+        fs::cut(&segment.file, &segment.path, segment.end.into())?;
+    }
+    let cut = length - u64::from(segment.end);
+    Ok(format!(
+        "After {next} records the log ended in {cut} bytes that are no whole record; \
+         they were cut, and are kept in {}.",
+        aside.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::faults;
+    use crate::testing::start;
+
+    /// Small enough that six records of the tests need two segments.
+    const SMALL: u32 = 300;
+
+    fn records() -> Vec<Vec<u8>> {
+        (0..6)
+            .map(|n| format!(r#"{{"t":"stopped","at":"{}"}}"#, "x".repeat(40 + n)).into())
+            .collect()
+    }
+
+    /// A log of six records in two segments.
+    fn filled() -> tempfile::TempDir {
+        let store = tempfile::tempdir().expect("a directory");
+        let (log, _) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+        for (index, record) in (0..).zip(records()) {
+            assert_eq!(log.append(&[record]).expect("appended"), index);
+        }
+        store
+    }
+
+    fn all(log: &Log) -> Vec<Vec<u8>> {
+        (0..log.len()).map(|index| log.read(index).expect("a good record")).collect()
+    }
+
+    fn files(store: &Path) -> Vec<PathBuf> {
+        let directory = store.join(DIRECTORY);
+        fs::names(&directory).expect("names").iter().map(|name| directory.join(name)).collect()
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_after_a_reopen_across_segments() {
+        let store = filled();
+        assert_eq!(files(store.path()).len(), 2);
+        let (log, found) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+        assert_eq!(all(&log), records());
+        assert!(found.mended.is_empty() && found.damage.is_none(), "{found:?}");
+        assert!(matches!(log.read(6), Err(StoreError::Missing(_))));
+        assert_eq!(log.append(&records()).expect("a group"), 6);
+        assert_eq!(log.len(), 12);
+    }
+
+    #[test]
+    fn every_truncation_opens_with_a_prefix_and_keeps_the_rest_aside() {
+        let whole = filled();
+        let last = files(whole.path()).pop().expect("a segment");
+        let bytes = std::fs::read(&last).expect("read");
+        let first_of_last = segment::first_of(last.file_name().unwrap().to_str().unwrap()).unwrap();
+        for length in 0..bytes.len() {
+            let store = filled();
+            let path = files(store.path()).pop().expect("a segment");
+            std::fs::write(&path, &bytes[..length]).expect("cut");
+            for mode in [Mode::Look, Mode::Own, Mode::Own] {
+                let (log, found) = Log::open(store.path(), mode, SMALL).expect("it opens");
+                assert!(found.damage.is_none(), "a torn tail at {length} is no damage: {found:?}");
+                assert_eq!(all(&log), records()[..log.len() as usize], "cut at {length}");
+                assert!((first_of_last..6).contains(&log.len()));
+            }
+            let (log, found) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+            assert!(found.mended.is_empty(), "it is mended once");
+            log.append(&records()[..1]).expect("it goes on");
+            let is_aside = |path: &&PathBuf| path.extension().is_some_and(|e| e == "bin");
+            if let Some(aside) = files(store.path()).iter().find(is_aside) {
+                let aside = std::fs::read(aside).expect("read");
+                assert!(bytes[..length].ends_with(&aside), "what was cut at {length} is kept");
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_is_noticed() {
+        let store = filled();
+        let mut flips = 0;
+        for path in files(store.path()) {
+            let bytes = std::fs::read(&path).expect("read");
+            for at in 0..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << (at % 8);
+                std::fs::write(&path, &flipped).expect("written");
+                let (log, found) = Log::open(store.path(), Mode::Look, SMALL).expect("it opens");
+                let read = all(&log);
+                assert!(read.len() < 6, "byte {at} of {} went unnoticed", path.display());
+                assert_eq!(read, records()[..read.len()]);
+                let tail = read.len() == 5 && path == files(store.path())[1];
+                assert!(found.damage.is_some() || tail, "only the last record can look torn");
+                flips += 1;
+            }
+            std::fs::write(&path, &bytes).expect("written");
+        }
+        println!("{flips} flips, all noticed");
+    }
+
+    #[test]
+    fn damage_is_never_cut() {
+        let store = filled();
+        let path = files(store.path()).remove(0);
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[segment::HEADER + 20] ^= 1;
+        std::fs::write(&path, &bytes).expect("written");
+        let (log, found) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+        assert_eq!(log.len(), 0);
+        let damage = found.damage.expect("damage");
+        assert!(damage.contains("record 0 at byte 24"), "{damage}");
+        assert_eq!(std::fs::read(&path).expect("read"), bytes, "not a byte was touched");
+        assert_eq!(files(store.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_missing_segment_is_damage() {
+        let store = filled();
+        std::fs::remove_file(&files(store.path())[0]).expect("removed");
+        let (log, found) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+        assert_eq!(log.len(), 0);
+        assert!(found.damage.expect("damage").starts_with("no segment begins at record 0"));
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let store = filled();
+        let path = files(store.path()).pop().expect("a segment");
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes.extend_from_slice(b"on its way");
+        std::fs::write(&path, &bytes).expect("written");
+        let (log, found) = Log::open(store.path(), Mode::Look, SMALL).expect("it opens");
+        assert_eq!((all(&log), found.mended), (records(), vec![]));
+        assert_eq!(std::fs::read(&path).expect("read"), bytes);
+    }
+
+    #[test]
+    fn a_newer_releases_log_is_refused() {
+        let store = tempfile::tempdir().expect("a directory");
+        let (log, _) = Log::open(store.path(), Mode::Own, SMALL).expect("it opens");
+        let mut newer = start("o");
+        if let attestd_core::record::Record::Start(start) = &mut newer {
+            start.format = FORMAT + 1;
+        }
+        log.append(&[crate::record::encode(&mut newer).expect("it fits").0]).expect("appended");
+        for mode in [Mode::Look, Mode::Own] {
+            let error = Log::open(store.path(), mode, SMALL).expect_err("newer").to_string();
+            assert!(error.contains("written by a newer attestd (format 2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_failed_once_fails_for_ever_and_is_never_tried_again() {
+        for doing in ["write", "sync"] {
+            let store = filled();
+            let (log, _) = Log::open(store.path(), Mode::Own, SEGMENT_MAX).expect("it opens");
+            faults::plan(doing, store.path(), 1);
+            let first = log.append(&records()).expect_err(doing).to_string();
+            assert!(first.contains(doing) && first.contains(".seg"), "{first}");
+            let again = log.append(&records()).expect_err(doing).to_string();
+            assert_eq!(first, again, "the fault is gone, the failure is not");
+            assert_eq!(log.len(), 6, "what failed is not there");
+        }
+    }
+}

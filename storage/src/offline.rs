@@ -1,0 +1,51 @@
+//! Reading a store beside a daemon, or without one: the log alone, folded in memory; sled is never opened.
+
+use std::path::Path;
+
+use attestd_core::check::Evidence;
+use attestd_core::record::Record;
+use attestd_core::state::State;
+use attestd_core::store::{Committed, HistoryQuery, StoreError};
+
+use crate::blobs::Blobs;
+use crate::entries::Entries;
+use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::reader::Reader;
+use crate::store::{OpenError, read_through};
+
+/// A store as its log tells it.
+#[derive(Debug)]
+pub struct Offline {
+    /// What is so as of the last whole record. What was accepted since the last `accepted` record still waits here.
+    pub state: State,
+    /// Why the log was not read to its end, where it is damaged.
+    pub damage: Option<String>,
+    reader: Reader,
+    entries: Entries,
+}
+
+/// Reads the store in a directory; changes nothing, needs no lock, and takes a torn tail for a group on its way.
+pub fn read(directory: &Path) -> Result<Offline, OpenError> {
+    let (log, found) = Log::open(directory, Mode::Look, SEGMENT_MAX)?;
+    let reader = Reader { log, blobs: Blobs::of(directory) };
+    let (fold, entries, stuck) = read_through(&reader.log);
+    Ok(Offline { state: fold.state, damage: found.damage.or(stuck), reader, entries })
+}
+
+impl Offline {
+    /// Records by subject and time, newest first; all there ever were, for nothing is pruned from the log.
+    pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
+        let committed = |index| Ok(Committed { index, record: self.record(index)? });
+        self.entries.find(query).into_iter().map(committed).collect()
+    }
+
+    /// The record at `index`.
+    pub fn record(&self, index: u64) -> Result<Record, StoreError> {
+        self.reader.record(index)
+    }
+
+    /// The evidence in the run at `index`.
+    pub fn evidence(&self, index: u64) -> Result<Evidence, StoreError> {
+        self.reader.evidence(index)
+    }
+}

@@ -1,0 +1,230 @@
+//! The projection in sled: opened with care, believed only while every checksum and count holds, thrown away otherwise.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use attestd_core::outbox::Queue;
+use attestd_core::record::Record;
+use attestd_core::state::State;
+
+use crate::fs;
+use crate::layout::{self, Broken, Changes, Meta};
+use crate::log::Log;
+use crate::pending::Pending;
+use crate::record;
+
+/// The directory of the projection within the store's.
+const DIRECTORY: &str = "sled";
+/// What sled may keep in memory, in bytes: the whole daemon stays below 30 MB, and what is asked for is small.
+const CACHE_MAX: u64 = 8 << 20;
+/// How often sled writes on its own, in milliseconds; what it had not written is replayed from the log.
+const FLUSH_EVERY: u64 = 500;
+/// How many broken projections are kept to be studied.
+const ASIDE_MAX: usize = 3;
+
+/// The projection, open.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    pub(crate) db: sled::Db,
+}
+
+/// What a projection says is so.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// The state as of the records it knows.
+    pub state: State,
+    /// What was accepted and the log does not know yet.
+    pub pending: Pending,
+}
+
+impl Projection {
+    /// Opens it, or an empty one in its place; says what had to be done for that.
+    pub fn open(store: &Path) -> Result<(Projection, Vec<String>), Broken> {
+        let directory = store.join(DIRECTORY);
+        let mut mended = Vec::new();
+        if move_snapshots(&directory, ".generating")? > 0 {
+            mended.push("sled had left a half-written snapshot; it was set aside.".to_owned());
+        }
+        let error = match start(&directory) {
+            Ok(projection) => return Ok((projection, mended)),
+            Err(error) => error,
+        };
+        if move_snapshots(&directory, "")? > 0
+            && let Ok(projection) = start(&directory)
+        {
+            mended.push(format!("sled opened only once its snapshots were set aside ({error})."));
+            return Ok((projection, mended));
+        }
+        mended.push(format!("sled did not open ({error}). {}", move_aside(store)?));
+        Ok((start(&directory)?, mended))
+    }
+
+    /// Lets go of a projection that is not believed, without the flush and the wait for sled's own thread: either may
+    /// panic or never end. What it held in memory stays held until the process ends.
+    pub fn abandon(self) {
+        std::mem::forget(self);
+    }
+
+    /// Writes everything at once, or nothing.
+    pub fn write(&self, changes: Changes) -> Result<(), Broken> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes.0 {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        contained(|| Ok(self.db.apply_batch(batch)?))
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> Result<bool, Broken> {
+        contained(|| Ok(self.db.iter().next().transpose()?.is_none()))
+    }
+
+    /// Reads what is so, if it fits the log and everything is there.
+    pub fn load(&self, log: &Log) -> Result<Loaded, Broken> {
+        contained(|| self.load_all(log))
+    }
+
+    fn load_all(&self, log: &Log) -> Result<Loaded, Broken> {
+        let sealed = self.db.get(layout::META)?.ok_or_else(|| Broken("it is unfinished".into()))?;
+        let meta: Meta = layout::parse(layout::META, layout::unseal(layout::META, &sealed)?)?;
+        fits(&meta, log)?;
+        let mut loaded = Loaded::default();
+        let state = &mut loaded.state;
+        state.origin = meta.origin;
+        state.size = meta.applied;
+        state.config = meta.config;
+        if let Ok(bytes) = log.read(meta.config)
+            && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
+            && meta.config < meta.applied
+        {
+            state.routes = configured.routes;
+        }
+        self.each(layout::SUBJECT, |key, value| {
+            let name = layout::name(key)?;
+            let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+            state.subjects.insert(subject, layout::parse(key, value)?);
+            Ok(())
+        })?;
+        self.each(layout::NEWEST, |key, value| {
+            let newest = layout::number(key, value)?;
+            let queue = Queue { newest, ..Queue::default() };
+            state.outbox.0.insert(destination(layout::name(key)?)?, queue);
+            Ok(())
+        })?;
+        self.each(layout::WAITING, |key, value| {
+            let (name, sequence) = layout::name_and_number(key)?;
+            let queue = state.outbox.0.get_mut(&destination(name)?);
+            let queue = queue.ok_or_else(|| Broken(format!("{name} has no newest number")))?;
+            queue.waiting.insert(sequence, layout::parse(key, value)?);
+            Ok(())
+        })?;
+        self.each(layout::ACCEPTED, |key, _| {
+            let (name, sequence) = layout::name_and_number(key)?;
+            loaded.pending.add(&destination(name)?, sequence);
+            Ok(())
+        })?;
+        let found = (state.subjects.len(), state.outbox.0.len(), state.outbox.len());
+        let stated = (meta.subjects, meta.destinations, meta.waiting);
+        if found != stated {
+            return Err(Broken(format!(
+                "it says it has {stated:?} subjects, destinations and events, and has {found:?}"
+            )));
+        }
+        self.check_newest(state)?;
+        Ok(loaded)
+    }
+
+    fn each(
+        &self,
+        section: u8,
+        mut look: impl FnMut(&[u8], &[u8]) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        for pair in self.db.scan_prefix([section]) {
+            let (key, sealed) = pair?;
+            look(&key, layout::unseal(&key, &sealed)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<sled::Error> for Broken {
+    fn from(error: sled::Error) -> Broken {
+        Broken(format!("sled: {error}"))
+    }
+}
+
+/// Calls into sled, which panics on some damage.
+pub(crate) fn contained<T>(call: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Broken(format!("sled panicked: {}", text.unwrap_or("without a word"))))
+    })
+}
+
+/// Moves a broken projection out of the way; says where to.
+pub(crate) fn move_aside(store: &Path) -> Result<String, Broken> {
+    let from = store.join(DIRECTORY);
+    let aside = (0..ASIDE_MAX).map(|n| store.join(format!("sled.corrupt-{n}")));
+    match aside.into_iter().find(|path| !path.exists()) {
+        Some(to) => {
+            fs::rename(&from, &to).map_err(broken)?;
+            Ok(format!("It was set aside as {}.", to.display()))
+        }
+        None => {
+            std::fs::remove_dir_all(&from).map_err(fs::at("remove", &from)).map_err(broken)?;
+            Ok(format!("It was removed: {ASIDE_MAX} such are kept already."))
+        }
+    }
+}
+
+fn start(directory: &Path) -> Result<Projection, Broken> {
+    contained(|| {
+        let config = sled::Config::new()
+            .path(directory)
+            .cache_capacity(CACHE_MAX)
+            .flush_every_ms(Some(FLUSH_EVERY));
+        Ok(Projection { db: config.open()? })
+    })
+}
+
+/// Moves snapshots whose name ends so into a directory beside them; sled rebuilds them.
+fn move_snapshots(directory: &Path, ending: &str) -> Result<usize, Broken> {
+    if !directory.is_dir() {
+        return Ok(0);
+    }
+    let names = fs::names(directory).map_err(broken)?;
+    let is_one = |name: &&String| name.starts_with("snap.") && name.ends_with(ending);
+    let found: Vec<&String> = names.iter().filter(is_one).collect();
+    let aside: PathBuf = directory.join("snapshots-aside");
+    for name in &found {
+        fs::create_dir(&aside).map_err(broken)?;
+        fs::rename(&directory.join(name), &aside.join(name)).map_err(broken)?;
+    }
+    Ok(found.len())
+}
+
+fn fits(meta: &Meta, log: &Log) -> Result<(), Broken> {
+    if meta.version != layout::VERSION {
+        return Err(Broken(format!("it has layout {}", meta.version)));
+    }
+    if meta.applied > log.len() {
+        return Err(Broken(format!("it knows {} records of {}", meta.applied, log.len())));
+    }
+    match meta.applied.checked_sub(1).map(|newest| log.crc(newest)) {
+        None => Ok(()),
+        Some(Ok(crc)) if crc == meta.crc => Ok(()),
+        Some(_) => Err(Broken("it was made of another log".to_owned())),
+    }
+}
+
+fn destination(name: &str) -> Result<attestd_core::name::DestinationName, Broken> {
+    name.parse().map_err(|error| Broken(format!("{name}: {error}")))
+}
+
+fn broken(error: fs::FsError) -> Broken {
+    Broken(fs::chain(&error))
+}

@@ -1,0 +1,326 @@
+//! The daemon's store: the log as the record of truth, the state in memory, the projection in sled.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use attestd_core::check::Evidence;
+use attestd_core::event::Delivery;
+use attestd_core::name::DestinationName;
+use attestd_core::record::{FORMAT, Record};
+use attestd_core::state::State;
+use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
+use attestd_core::{BoxFuture, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::blobs::Blobs;
+use crate::entries::Entries;
+use crate::fold::Fold;
+use crate::fs::{self, FsError, chain};
+use crate::keep::{Kept, Stuck, catch_up, remake};
+use crate::layout::Changes;
+use crate::lock::{self, Lock};
+use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::pending::Pending;
+use crate::projection::{Loaded, Projection};
+use crate::reader::{self, Reader};
+use crate::writer::{self, Job};
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it.
+    #[error("{} is in use by another attestd (process {holder})", directory.display())]
+    Held {
+        /// The store.
+        directory: PathBuf,
+        /// The process that has it.
+        holder: String,
+    },
+    /// A newer release wrote it, and this one would not understand it (S4).
+    #[error(
+        "the log was written by a newer attestd (format {version}; this one knows up to {FORMAT})"
+    )]
+    Newer {
+        /// The format that was found.
+        version: u32,
+    },
+    /// The file system refused.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+/// The daemon's store.
+#[derive(Debug)]
+pub struct SledStore {
+    shared: Arc<Shared>,
+    /// Absent where the log is damaged: nothing can be written.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    _lock: Lock,
+}
+
+/// What the writer and those who read share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The log and the blobs.
+    pub reader: Reader,
+    /// What is so now.
+    pub fold: RwLock<Fold>,
+    kept: Mutex<Kept>,
+    /// Why it can only be read, and history without sled.
+    damaged: Option<(String, Entries)>,
+}
+
+impl SledStore {
+    /// Opens the store in a directory, or begins one there; says what was mended, a sentence each, for a `recovered`
+    /// record. A damaged log opens all the same, for reading only: see [`SledStore::damage`].
+    pub fn open(directory: &Path) -> Result<(SledStore, Vec<String>), OpenError> {
+        SledStore::open_with(directory, SEGMENT_MAX)
+    }
+
+    /// Opens it with segments of another size.
+    pub(crate) fn open_with(
+        directory: &Path,
+        segment_max: u32,
+    ) -> Result<(SledStore, Vec<String>), OpenError> {
+        fs::create_dir(directory)?;
+        let lock = lock::take(directory)?;
+        let (log, found) = Log::open(directory, Mode::Own, segment_max)?;
+        let reader = Reader { log, blobs: Blobs::of(directory) };
+        let mut mended = found.mended;
+        let opened = match found.damage {
+            Some(damage) => Err(damage),
+            None => project(directory, &reader.log, &mut mended),
+        };
+        let store = directory.to_owned();
+        let shared = match opened {
+            Ok((fold, projection, pending)) => {
+                let crc =
+                    fold.state.size.checked_sub(1).and_then(|newest| reader.log.crc(newest).ok());
+                let crc = crc.unwrap_or(0);
+                let kept = Kept { store, projection, pending, crc, mended: Vec::new() };
+                let (fold, kept) = (RwLock::new(fold), Mutex::new(kept));
+                Shared { reader, fold, kept, damaged: None }
+            }
+            Err(damage) => {
+                let (fold, entries, _) = read_through(&reader.log);
+                mended.push(format!("The log is damaged, and open for reading only: {damage}."));
+                let pending = Pending::default();
+                let kept = Kept { store, projection: None, pending, crc: 0, mended: Vec::new() };
+                let (fold, kept) = (RwLock::new(fold), Mutex::new(kept));
+                Shared { reader, fold, kept, damaged: Some((damage, entries)) }
+            }
+        };
+        let mut store =
+            SledStore { shared: Arc::new(shared), jobs: None, writer: None, _lock: lock };
+        if store.shared.damaged.is_none() {
+            store.start_writer();
+        }
+        Ok((store, mended))
+    }
+
+    /// The log's origin; absent before its first record.
+    pub fn origin(&self) -> Option<String> {
+        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        Some(fold.state.origin.clone()).filter(|origin| !origin.is_empty())
+    }
+
+    /// Why the log can only be read, where it is damaged.
+    pub fn damage(&self) -> Option<&str> {
+        self.shared.damaged.as_ref().map(|(damage, _)| damage.as_str())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn start_writer(&mut self) {
+        let (sender, receiver) = mpsc::channel(writer::QUEUE_MAX);
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        // Without a thread nothing can be written, and every commit says so.
+        match thread.spawn(move || writer::work(&shared, receiver)) {
+            Ok(handle) => (self.jobs, self.writer) = (Some(sender), Some(handle)),
+            Err(error) => tracing::error!(%error, "The store's writer cannot be started."),
+        }
+    }
+
+    async fn send<T>(&self, job: impl FnOnce(writer::Reply<T>) -> Job) -> Result<T, StoreError> {
+        if let Some((damage, _)) = &self.shared.damaged {
+            return Err(StoreError::ReadOnly(damage.clone()));
+        }
+        let jobs = self.jobs.as_ref().ok_or_else(writer::ended)?;
+        let (reply, answer) = oneshot::channel();
+        jobs.send(job(reply)).await.map_err(|_| writer::ended())?;
+        answer.await.map_err(|_| writer::ended())?
+    }
+}
+
+impl Drop for SledStore {
+    /// Lets the writer finish what it was sent.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("The store's writer panicked.");
+        }
+    }
+}
+
+impl Shared {
+    /// The projection; held before the state is changed.
+    pub fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for SledStore {
+    fn commit(&self, draft: Draft) -> BoxFuture<'_, Result<Committed, StoreError>> {
+        Box::pin(self.send(|reply| Job::Commit(draft, reply)))
+    }
+
+    fn read(&self, look: &mut dyn FnMut(&State)) {
+        look(&self.shared.fold.read().unwrap_or_else(PoisonError::into_inner).state);
+    }
+
+    fn evidence(&self, index: u64) -> Result<Evidence, StoreError> {
+        self.shared.reader.evidence(index)
+    }
+
+    fn record(&self, index: u64) -> Result<Record, StoreError> {
+        self.shared.reader.record(index)
+    }
+
+    fn waiting(
+        &self,
+        destination: &DestinationName,
+        sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (waiting, origin) = {
+            let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            let origin = State { origin: fold.state.origin.clone(), ..State::default() };
+            (reader::queued(&fold.state, destination, sequence, limit), origin)
+        };
+        let record = |index| self.shared.reader.record(index);
+        reader::deliveries(&waiting, &origin, destination, &record)
+    }
+
+    fn acknowledge(&self, destination: &DestinationName, sequence: u64) -> Result<(), StoreError> {
+        let mut kept = self.shared.kept();
+        let mut fold = self.shared.fold.write().unwrap_or_else(PoisonError::into_inner);
+        if fold.state.accept(destination, sequence, sequence).is_empty() {
+            return Ok(());
+        }
+        drop(fold);
+        if self.shared.damaged.is_some() {
+            return Ok(());
+        }
+        kept.pending.add(destination, sequence);
+        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = Changes::default();
+        changes.accepted(destination, sequence);
+        let crc = kept.crc;
+        changes.meta(&fold.state, crc);
+        kept.write(changes, &self.shared.reader, &fold.state);
+        Ok(())
+    }
+
+    fn write_accepted(&self, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.send(move |reply| Job::Tell(at, reply)))
+    }
+
+    fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
+        let indexes = match &self.shared.damaged {
+            Some((_, entries)) => entries.find(query),
+            None => {
+                let mut kept = self.shared.kept();
+                let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+                let state = &fold.state;
+                kept.ask(&self.shared.reader, state, |sled| sled.history(state, query))?
+            }
+        };
+        let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
+        indexes.into_iter().map(committed).collect()
+    }
+
+    fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        if let Some((damage, _)) = &self.shared.damaged {
+            return Err(StoreError::ReadOnly(damage.clone()));
+        }
+        let mut kept = self.shared.kept();
+        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let state = &fold.state;
+        kept.ask(&self.shared.reader, state, |sled| sled.prune(state, before, limit))
+    }
+}
+
+/// Brings the projection up to the log, or makes it anew; an error is damage of the log.
+fn project(
+    directory: &Path,
+    log: &Log,
+    mended: &mut Vec<String>,
+) -> Result<(Fold, Option<Projection>, Pending), String> {
+    let why = match Projection::open(directory) {
+        Err(error) => error,
+        Ok((projection, notes)) => {
+            mended.extend(notes);
+            let loaded = match projection.is_empty() {
+                Ok(true) => Ok(Loaded::default()),
+                _ => projection.load(log),
+            };
+            if log.len() > 0 && loaded.as_ref().is_ok_and(|loaded| loaded.state.size == 0) {
+                let size = log.len();
+                mended
+                    .push(format!("The projection was missing; it was made from {size} records."));
+            }
+            let caught_up = loaded.map_err(Stuck::Projection).and_then(|loaded| {
+                let (mut fold, mut pending) = (Fold::of(loaded.state), loaded.pending);
+                catch_up(log, &mut fold, &mut pending, Some(&projection), None, log.len())?;
+                Ok((fold, pending))
+            });
+            match caught_up {
+                Ok((fold, pending)) => return Ok((fold, Some(projection), pending)),
+                Err(Stuck::Log(damage)) => return Err(damage),
+                Err(Stuck::Projection(error)) => {
+                    projection.abandon();
+                    error
+                }
+            }
+        }
+    };
+    let size = log.len();
+    match remake(directory, log, size) {
+        Ok((projection, aside, fold)) => {
+            mended.push(format!(
+                "The projection could not be believed ({why}). {aside} It was rebuilt from {size} records."
+            ));
+            Ok((fold, Some(projection), Pending::default()))
+        }
+        Err(Stuck::Log(damage)) => Err(damage),
+        Err(Stuck::Projection(error)) => {
+            mended.push(format!("The projection cannot be made ({error}); history waits for it."));
+            let mut fold = Fold::default();
+            match catch_up(log, &mut fold, &mut Pending::default(), None, None, size) {
+                Ok(()) => Ok((fold, None, Pending::default())),
+                Err(Stuck::Log(damage)) => Err(damage),
+                Err(Stuck::Projection(error)) => Err(chain(&error)),
+            }
+        }
+    }
+}
+
+/// Folds the log in memory as far as it reads; says why not further.
+pub(crate) fn read_through(log: &Log) -> (Fold, Entries, Option<String>) {
+    let (mut fold, mut entries) = (Fold::default(), Entries::default());
+    let mut pending = Pending::default();
+    let read = catch_up(log, &mut fold, &mut pending, None, Some(&mut entries), log.len());
+    let stuck = read.err().map(|stuck| match stuck {
+        Stuck::Log(text) => text,
+        Stuck::Projection(error) => error.0,
+    });
+    (fold, entries, stuck)
+}

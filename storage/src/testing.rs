@@ -1,0 +1,152 @@
+//! Records and small helpers for this crate's tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use attestd_core::alert::{Alert, Alerts, Phase};
+use attestd_core::check::{Evidence, Judgement};
+use attestd_core::event::{AlertEvent, Change, Route, Takes};
+use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
+use attestd_core::observation::{Status, Trigger};
+use attestd_core::record::{Configured, FORMAT, Record, Recorded, Run, Same, Start, Ticked};
+use attestd_core::store::{Draft, HistoryQuery};
+use attestd_core::time::{Trust, Uptime};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+/// Minute `n` of the tests' time.
+pub(crate) fn at(n: u64) -> Timestamp {
+    let start: Timestamp = "2026-11-22T00:00:00Z".parse().expect("a timestamp");
+    start + SignedDuration::from_mins(i64::try_from(n).expect("a small number"))
+}
+
+/// A draft without blobs.
+pub(crate) fn draft(record: Record) -> Draft {
+    Draft { record, blobs: Vec::new() }
+}
+
+/// The first record of a log.
+pub(crate) fn start(origin: &str) -> Record {
+    Record::Start(Box::new(Start {
+        format: FORMAT,
+        origin: origin.to_owned(),
+        at: at(0),
+        uptime: Uptime(Duration::ZERO),
+        boot: "boot".to_owned(),
+        version: "0".to_owned(),
+        binary: String::new(),
+        data: BTreeMap::new(),
+        clock: Trust::Trusted,
+    }))
+}
+
+/// A configuration with these destinations, who take every event.
+pub(crate) fn configured(destinations: &[&str]) -> Record {
+    let route = |name: &&str| Route {
+        destination: name.parse().expect("a destination"),
+        takes: Takes::Everything,
+    };
+    Record::Configured(Box::new(Configured {
+        at: at(0),
+        config: "0".repeat(64),
+        checks: BTreeMap::new(),
+        routes: destinations.iter().map(route).collect(),
+    }))
+}
+
+/// A run of `subject` in minute `n`; with an event where a change is given.
+pub(crate) fn run(subject: &str, n: u64, change: Option<Change>) -> Record {
+    let events: Vec<AlertEvent> = change.into_iter().map(event).collect();
+    Record::Run(Box::new(Run {
+        at: at(n),
+        subject: subject.parse().expect("a subject"),
+        kind: "tls".to_owned(),
+        config: 1,
+        trigger: Trigger::Slot,
+        slot: Some(at(n)),
+        late_s: None,
+        next: Some(at(n + 60)),
+        stale_at: None,
+        asked: json!({ "host": "example.org" }),
+        evidence: Some(Recorded::Facts(Evidence::of(&json!({ "n": n })))),
+        judgement: Some(Judgement::default()),
+        unseen: None,
+        standing: None,
+        status: Status::Pass,
+        alerts: (!events.is_empty()).then(alerts),
+        events,
+    }))
+}
+
+/// The same as the run at `of`, in minute `n`.
+pub(crate) fn same(of: u64, n: u64) -> Record {
+    let at_n = Some(at(n));
+    Record::Same(Same {
+        at: at(n),
+        of,
+        trigger: None,
+        slot: at_n,
+        late_s: None,
+        next: Some(at(n + 60)),
+        stale_at: None,
+    })
+}
+
+/// The subject's alerts moved, with an event.
+pub(crate) fn ticked(subject: &str, n: u64, change: Change) -> Ticked {
+    Ticked {
+        at: at(n),
+        subject: subject.parse().expect("a subject"),
+        kind: "tls".to_owned(),
+        status: Status::Fail,
+        alerts: alerts(),
+        events: vec![event(change)],
+    }
+}
+
+/// A query for everything of a subject, or of all.
+pub(crate) fn query(subject: Option<&str>, limit: usize) -> HistoryQuery {
+    let subject = subject.map(|text| text.parse().expect("a subject"));
+    HistoryQuery { subject, from: None, to: None, limit }
+}
+
+/// Waits for a future of the store, on this thread.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+fn event(change: Change) -> AlertEvent {
+    AlertEvent {
+        change,
+        finding: finding(),
+        worst: Severity::Critical,
+        since: at(0),
+        number: None,
+        to: Vec::new(),
+    }
+}
+
+fn alerts() -> Alerts {
+    let alert = Alert {
+        finding: finding(),
+        phase: Phase::Firing,
+        since: at(0),
+        worst: Severity::Critical,
+        absent_since: None,
+        told: Some(at(0)),
+        repeats: 0,
+    };
+    Alerts(BTreeMap::from([(finding().key, alert)]))
+}
+
+fn finding() -> Finding {
+    let key = FindingKey { code: FindingCode("tls1.0_accepted".to_owned()), component: None };
+    Finding {
+        key,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        tier: None,
+        values: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,189 @@
+//! History in the projection: read newest first, pruned oldest first, and any gap noticed.
+
+use std::collections::BinaryHeap;
+
+use attestd_core::name::Subject;
+use attestd_core::state::State;
+use attestd_core::store::HistoryQuery;
+use jiff::Timestamp;
+
+use crate::entries::{asks_for, is_within};
+use crate::layout::{self, Broken, Changes, Entry};
+use crate::projection::{Projection, contained};
+
+/// One subject's entries, newest first. Ordinals go down by one; below 0 they begin again where the subject had been
+/// retired before.
+struct Walk {
+    name: String,
+    keys: sled::Iter,
+    /// How many entries the subject's state says there were; absent when it is retired.
+    entries: Option<u64>,
+    /// The ordinal below which they were pruned.
+    floor: Option<u64>,
+    /// The ordinal of the entry before, which is newer.
+    newer: Option<u64>,
+}
+
+impl Projection {
+    /// The indexes of the records that a query asks for, newest first.
+    pub fn history(&self, state: &State, query: &HistoryQuery) -> Result<Vec<u64>, Broken> {
+        contained(|| {
+            let mut walks = Vec::new();
+            let mut heads = BinaryHeap::new();
+            for name in self.subjects(query.subject.as_ref())? {
+                let mut walk = self.walk(name, state)?;
+                if let Some(entry) = walk.next_within(query)? {
+                    heads.push((entry.index, walks.len()));
+                    walks.push(walk);
+                }
+            }
+            let mut found = Vec::new();
+            while found.len() < query.limit
+                && let Some((index, place)) = heads.pop()
+            {
+                found.push(index);
+                if let Some(entry) = walks[place].next_within(query)? {
+                    heads.push((entry.index, place));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Removes up to `limit` entries, each subject's oldest, as long as they are from before `before`.
+    pub fn prune(&self, state: &State, before: Timestamp, limit: usize) -> Result<usize, Broken> {
+        let (pruned, changes) = contained(|| {
+            let mut changes = Changes::default();
+            let mut pruned = 0;
+            for name in self.subjects(None)? {
+                if pruned == limit {
+                    break;
+                }
+                pruned += self.prune_one(&name, state, before, limit - pruned, &mut changes)?;
+            }
+            Ok((pruned, changes))
+        })?;
+        self.write(changes)?;
+        Ok(pruned)
+    }
+
+    /// Holds each subject's newest entry against its state.
+    pub(crate) fn check_newest(&self, state: &State) -> Result<(), Broken> {
+        for subject in state.subjects.keys() {
+            self.walk(subject.to_string(), state)?.next()?;
+        }
+        Ok(())
+    }
+
+    fn prune_one(
+        &self,
+        name: &str,
+        state: &State,
+        before: Timestamp,
+        limit: usize,
+        changes: &mut Changes,
+    ) -> Result<usize, Broken> {
+        let mut pruned = 0;
+        let mut floor = None;
+        let mut left = false;
+        for pair in self.db.scan_prefix(layout::numbers(layout::HISTORY, name)) {
+            let (key, sealed) = pair?;
+            let entry = entry(&key, &sealed)?;
+            if pruned == limit || entry.at >= before {
+                left = true;
+                break;
+            }
+            floor = Some(entry.ordinal + 1);
+            changes.remove(key.to_vec());
+            pruned += 1;
+        }
+        let key = layout::named(layout::FLOOR, name);
+        match floor {
+            Some(_) if !left && live(state, name).is_none() => changes.remove(key),
+            Some(floor) => changes.put(key, &floor.to_be_bytes()),
+            None => {}
+        }
+        Ok(pruned)
+    }
+
+    fn walk(&self, name: String, state: &State) -> Result<Walk, Broken> {
+        let key = layout::named(layout::FLOOR, &name);
+        let floor = match self.db.get(&key)? {
+            Some(sealed) => Some(layout::number(&key, layout::unseal(&key, &sealed)?)?),
+            None => None,
+        };
+        let keys = self.db.scan_prefix(layout::numbers(layout::HISTORY, &name));
+        Ok(Walk { entries: live(state, &name), name, keys, floor, newer: None })
+    }
+
+    /// The subjects that have entries, retired ones too; one look for each.
+    fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken> {
+        let begin = asked.map(Subject::to_string).unwrap_or_default();
+        if asked.is_some_and(|asked| asked.target.is_some()) {
+            return Ok(vec![begin]);
+        }
+        let mut subjects = Vec::new();
+        let mut from = layout::named(layout::HISTORY, &begin);
+        while let Some(pair) = self.db.range(from..vec![layout::HISTORY + 1]).next() {
+            let (key, _) = pair?;
+            let (name, _) = layout::name_and_number(&key)?;
+            if !name.starts_with(&begin) {
+                break;
+            }
+            if asks_for(asked, name) {
+                subjects.push(name.to_owned());
+            }
+            from = layout::named(layout::HISTORY, name);
+            from.push(1);
+        }
+        Ok(subjects)
+    }
+}
+
+impl Walk {
+    fn next_within(&mut self, query: &HistoryQuery) -> Result<Option<Entry>, Broken> {
+        loop {
+            match self.next()? {
+                Some(entry) if !is_within(query, entry.at) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Entry>, Broken> {
+        let Some(pair) = self.keys.next_back() else {
+            let complete = match (self.newer, self.entries) {
+                (Some(0), _) | (None, None | Some(0)) => true,
+                (Some(oldest), _) => self.floor == Some(oldest),
+                (None, entries) => self.floor == entries,
+            };
+            return if complete { Ok(None) } else { Err(self.gap()) };
+        };
+        let (key, sealed) = pair?;
+        let entry = entry(&key, &sealed)?;
+        let follows = match (self.newer, self.entries) {
+            (Some(newer), _) => newer == 0 || newer == entry.ordinal + 1,
+            (None, Some(entries)) => entries == entry.ordinal + 1,
+            (None, None) => true,
+        };
+        if !follows {
+            return Err(self.gap());
+        }
+        self.newer = Some(entry.ordinal);
+        Ok(Some(entry))
+    }
+
+    fn gap(&self) -> Broken {
+        Broken(format!("the history of {} has a gap", self.name))
+    }
+}
+
+fn entry(key: &[u8], sealed: &[u8]) -> Result<Entry, Broken> {
+    let (_, index) = layout::name_and_number(key)?;
+    let value = layout::unseal(key, sealed)?;
+    Entry::read(index, value).ok_or_else(|| Broken(format!("record {index} has no entry")))
+}
+
+fn live(state: &State, name: &str) -> Option<u64> {
+    Some(state.subjects.get(&name.parse::<Subject>().ok()?)?.entries)
+}

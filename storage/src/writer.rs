@@ -1,0 +1,218 @@
+//! The one thread that writes: it takes what waits, and commits it as a group with one write and one sync (D2).
+
+use std::sync::{Arc, PoisonError};
+
+use attestd_core::record::{Record, Recovered};
+use attestd_core::state::State;
+use attestd_core::store::{Committed, Draft, StoreError};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::blobs;
+use crate::frame;
+use crate::fs::chain;
+use crate::layout::Changes;
+use crate::record;
+use crate::store::Shared;
+
+/// How many jobs may wait; whoever comes next waits to be let in. Above the number of runs at once.
+pub(crate) const QUEUE_MAX: usize = 1_024;
+/// The most records of one group: at most 16 MiB, and a torn tail is no longer than that.
+const GROUP_MAX: usize = 256;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+pub(crate) enum Job {
+    /// To write one record.
+    Commit(Draft, Reply<Committed>),
+    /// To tell the log what was accepted, and what was mended, since it was told last.
+    Tell(Timestamp, Reply<()>),
+}
+
+/// Works until the store is dropped, and everything sent before that is done.
+pub(crate) fn work(shared: &Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(job) = jobs.blocking_recv() {
+        let mut group = Group { shared, members: Vec::new(), ahead: None };
+        group.take(job);
+        for _ in 1..GROUP_MAX {
+            let Ok(job) = jobs.try_recv() else { break };
+            group.take(job);
+        }
+        group.write();
+    }
+}
+
+/// Records that are ready to be written together.
+struct Group<'a> {
+    shared: &'a Shared,
+    members: Vec<Member>,
+    /// The outbox as it will be: once a record with events is in the group, the next is numbered after it.
+    ahead: Option<State>,
+}
+
+struct Member {
+    record: Record,
+    bytes: Vec<u8>,
+    reply: Option<Reply<Committed>>,
+}
+
+impl Group<'_> {
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Commit(draft, reply) => match self.prepare(draft) {
+                Ok((record, bytes)) => {
+                    // What later records are numbered or checked by must be so before they are looked at.
+                    let settles = matches!(
+                        record,
+                        Record::Start(_) | Record::Configured(_) | Record::Retired(_)
+                    );
+                    self.members.push(Member { record, bytes, reply: Some(reply) });
+                    if settles {
+                        self.write();
+                    }
+                }
+                Err(error) => answer(reply, Err(error)),
+            },
+            Job::Tell(at, reply) => {
+                self.write();
+                answer(reply, self.tell(at));
+            }
+        }
+    }
+
+    /// Addresses the record, makes it bytes, and keeps its blobs.
+    fn prepare(&mut self, draft: Draft) -> Result<(Record, Vec<u8>), StoreError> {
+        let Draft { mut record, blobs: mut named } = draft;
+        blobs::check(&named)?;
+        let shared = self.shared;
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        if !fold.refers(&record, &|of| shared.reader.subject_of(of)) {
+            return Err(StoreError::Missing("the run that the record is the same as".to_owned()));
+        }
+        let tells = has_events(&record);
+        if tells && self.members.iter().any(|member| has_events(&member.record)) {
+            let ahead = self.ahead.get_or_insert_with(|| outbox_of(&fold.state));
+            for member in self.members.iter().skip(usize::try_from(ahead.size).unwrap_or(0)) {
+                queue(ahead, &member.record);
+            }
+            ahead.address(&mut record);
+        } else if tells {
+            fold.state.address(&mut record);
+        }
+        drop(fold);
+        let (bytes, moved) = record::encode(&mut record)?;
+        named.extend(moved);
+        for blob in &named {
+            shared
+                .reader
+                .blobs
+                .keep(blob)
+                .map_err(|error| shared.reader.log.fail(chain(&error)))?;
+        }
+        Ok((record, bytes))
+    }
+
+    /// Log and sync, then state and projection, then the answers.
+    fn write(&mut self) {
+        self.ahead = None;
+        let mut members = std::mem::take(&mut self.members);
+        if members.is_empty() {
+            return;
+        }
+        let bytes: Vec<Vec<u8>> =
+            members.iter_mut().map(|member| std::mem::take(&mut member.bytes)).collect();
+        let written = self.shared.reader.log.append(&bytes);
+        let crc = bytes.last().map_or(0, |bytes| frame::checksum(bytes));
+        let done = written.and_then(|first| self.fold_in(&members, crc).map(|()| first));
+        for (place, member) in (0..).zip(members) {
+            let Some(reply) = member.reply else { continue };
+            let record = member.record;
+            answer(reply, done.clone().map(|first| Committed { index: first + place, record }));
+        }
+    }
+
+    fn fold_in(&self, members: &[Member], crc: u32) -> Result<(), StoreError> {
+        let shared = self.shared;
+        let mut kept = shared.kept();
+        let mut changes = Changes::default();
+        let mut fold = shared.fold.write().unwrap_or_else(PoisonError::into_inner);
+        for Member { record, .. } in members {
+            let index = fold.state.size;
+            // It was checked when it was prepared; should that have been wrong, only a restart helps.
+            let changed = fold
+                .apply(record, &|of| shared.reader.subject_of(of))
+                .map_err(|error| shared.reader.log.fail(error.to_string()))?;
+            changes.add(&fold.state, index, record, &changed);
+            if let Record::Accepted(accepted) = record {
+                changes.told(&kept.pending.told(accepted));
+            }
+        }
+        drop(fold);
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        kept.crc = crc;
+        changes.meta(&fold.state, crc);
+        kept.write(changes, &shared.reader, &fold.state);
+        Ok(())
+    }
+
+    fn tell(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let kept = self.shared.kept();
+            let accepted = kept.pending.batch(at).map(Record::Accepted);
+            let what = kept.mended.clone();
+            drop(kept);
+            let count = what.len();
+            let recovered = (count > 0).then_some(Record::Recovered(Recovered { at, what }));
+            let records: Vec<Record> = accepted.into_iter().chain(recovered).collect();
+            if records.is_empty() {
+                return Ok(());
+            }
+            let mut members = Vec::new();
+            for mut record in records {
+                let (bytes, _) = record::encode(&mut record)?;
+                members.push((record, bytes));
+            }
+            let (reply, mut answer) = oneshot::channel();
+            let mut reply = Some(reply);
+            for (record, bytes) in members {
+                self.members.push(Member { record, bytes, reply: reply.take() });
+            }
+            self.write();
+            answer.try_recv().unwrap_or_else(|_| Err(ended()))?;
+            self.shared.kept().mended.drain(..count);
+        }
+    }
+}
+
+/// What is said when the thread is gone.
+pub(crate) fn ended() -> StoreError {
+    StoreError::Log("the store's writer has ended".to_owned())
+}
+
+fn has_events(record: &Record) -> bool {
+    record.events().is_some_and(|(_, _, _, events)| !events.is_empty())
+}
+
+/// As much of the state as numbering events needs; its size counts the group's members that are in it.
+fn outbox_of(state: &State) -> State {
+    State {
+        origin: state.origin.clone(),
+        routes: state.routes.clone(),
+        outbox: state.outbox.clone(),
+        ..State::default()
+    }
+}
+
+fn queue(ahead: &mut State, record: &Record) {
+    let size = ahead.size;
+    if has_events(record) {
+        ahead.apply(record, &|_| None).expect("only a record without events refers to another");
+    }
+    ahead.size = size + 1;
+}
+
+/// Whoever asked may have gone; the record is written all the same.
+fn answer<T>(reply: Reply<T>, result: Result<T, StoreError>) {
+    let _ = reply.send(result);
+}

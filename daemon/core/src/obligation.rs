@@ -9,10 +9,11 @@ use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Severity, Tier};
+use crate::time::zone;
 
 /// The zone in which obligations are dated.
 pub fn london() -> TimeZone {
-    TimeZone::get("Europe/London").expect("the zone database is bundled")
+    zone("Europe/London").expect("the zone database is part of this program")
 }
 
 /// The civil day in London at `now`.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::settings::parse_duration;
+use crate::time;
 
 /// When a check is due.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl Schedule {
         if let Some(period) = parse_duration(text) {
             return Ok(Schedule::every(period));
         }
-        let tz = TimeZone::get(zone).map_err(|_| BadSchedule::Zone(zone.to_owned()))?;
+        let tz = time::zone(zone).ok_or_else(|| BadSchedule::Zone(zone.to_owned()))?;
         let fields: Vec<&str> = text.split_whitespace().collect();
         let days = match fields.len() {
             5 => (fields[2], fields[4]),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Unseen;
 use crate::event::{AlertEvent, Change};
-use crate::finding::{Finding, FindingKey, FindingSpec, Means, Severity};
+use crate::finding::{Finding, FindingKey, FindingSpec, Means, Severity, merge};
 use crate::observation::Observation;
 use crate::time::after;
 
@@ -128,17 +128,16 @@ pub fn step(
     let keys: Vec<FindingKey> = next.keys().filter(|key| !told.contains(key)).cloned().collect();
     for key in keys {
         let alert = next.get_mut(&key).expect("the key was just listed");
-        let Some(deadline) = alert.deadline(policy).filter(|deadline| *deadline <= now) else {
+        if alert.deadline(policy).is_none_or(|deadline| deadline > now) {
             continue;
-        };
+        }
         let change = match (alert.phase, alert.absent_since) {
             (Phase::Pending { .. }, _) => {
                 alert.phase = Phase::Firing;
                 Change::Opened
             }
-            (Phase::Firing, Some(_)) if alert.keeps_until(policy) == Some(deadline) => {
-                Change::Resolved
-            }
+            // First, also where a repeat is due as well: after a long sleep both may be.
+            (Phase::Firing, Some(_)) if alert.keeps_until(policy) <= Some(now) => Change::Resolved,
             (Phase::Firing, _) => {
                 alert.repeats += 1;
                 Change::Repeated
@@ -168,7 +167,8 @@ fn observe(
     let unseen = observation.outcome.unseen();
     let mut found: BTreeMap<FindingKey, Finding> = BTreeMap::new();
     if let Some(judgement) = observation.outcome.judgement() {
-        found.extend(judgement.findings.iter().map(|f| (f.key.clone(), f.clone())));
+        let merged = merge(judgement.findings.clone());
+        found.extend(merged.into_iter().map(|finding| (finding.key.clone(), finding)));
     }
     for part in &unseen {
         let finding = not_seen(part, policy);
@@ -177,7 +177,8 @@ fn observe(
     for (key, alert) in std::mem::take(alerts) {
         let kept = match found.remove(&key) {
             Some(finding) => Some(alert.found_again(finding, now, events)),
-            None if is_unseen(&key, &unseen) => Some(alert),
+            // `keep` counts time seen to be well: what is unseen now begins it anew, lest a tick resolves it unseen (A1).
+            None if is_unseen(&key, &unseen) => Some(Alert { absent_since: None, ..alert }),
             None => alert.not_found(policy, now, events),
         };
         alerts.extend(kept.map(|alert| (key, alert)));
@@ -247,12 +248,11 @@ impl Alert {
         let change = match self.finding.severity.cmp(&was) {
             std::cmp::Ordering::Greater => Some(Change::Worsened),
             std::cmp::Ordering::Less => Some(Change::Eased),
-            std::cmp::Ordering::Equal
-                if self.finding.tier < tier && self.finding.tier.is_some() =>
-            {
-                Some(Change::Reminded)
-            }
-            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Equal => match (self.finding.tier, tier) {
+                (Some(reached), Some(before)) if reached < before => Some(Change::Reminded),
+                (Some(_), None) => Some(Change::Reminded),
+                _ => None,
+            },
         };
         if let (Phase::Firing, Some(change)) = (self.phase, change) {
             self.told = Some(now);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::NOT_SEEN;
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::name::{DestinationName, Subject};
@@ -117,7 +118,8 @@ pub struct Route {
 pub enum Takes {
     /// Every event: machines sort for themselves.
     Everything,
-    /// What a person must not miss: obligations, and alerts that are or have been Critical.
+    /// What a person must not miss: obligations, alerts that are or have been Critical, and public registers that
+    /// were not seen for a week, of which only their owner is told, as a Notice (F7).
     ForPeople,
 }
 
@@ -126,7 +128,12 @@ impl Takes {
     pub fn accepts(self, event: &AlertEvent) -> bool {
         match self {
             Takes::Everything => true,
-            Takes::ForPeople => event.worst == Severity::Critical || event.finding.tier.is_some(),
+            Takes::ForPeople => {
+                event.worst == Severity::Critical
+                    || event.finding.tier.is_some()
+                    || (event.finding.key.code.0 == NOT_SEEN.code
+                        && event.worst == Severity::Notice)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A finding: one rule broken, on one component; and the catalogue's row that says what it means.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -167,14 +168,26 @@ impl Finding {
 pub fn merge(findings: Vec<Finding>) -> Vec<Finding> {
     let mut merged: BTreeMap<FindingKey, Finding> = BTreeMap::new();
     for finding in findings {
-        match merged.get(&finding.key) {
-            Some(known) if known.severity >= finding.severity => {}
-            _ => {
-                merged.insert(finding.key.clone(), finding);
-            }
-        }
+        let worst = match merged.remove(&finding.key) {
+            Some(known) => worse(known, finding),
+            None => finding,
+        };
+        merged.insert(worst.key.clone(), worst);
     }
     merged.into_values().collect()
+}
+
+/// The more severe of two, at one severity that of the further lead time; it means the worse of what they mean, so
+/// that nothing broken is hidden by what is only nearer.
+fn worse(a: Finding, b: Finding) -> Finding {
+    let means = match (a.means, b.means) {
+        (Means::Fail, _) | (_, Means::Fail) => Means::Fail,
+        (Means::Warn, _) | (_, Means::Warn) => Means::Warn,
+        (Means::Note, Means::Note) => Means::Note,
+    };
+    let rank = |finding: &Finding| (finding.severity, finding.tier.map(Reverse));
+    let worst = if rank(&b) > rank(&a) { b } else { a };
+    Finding { means, ..worst }
 }
 
 #[cfg(test)]
@@ -209,5 +222,18 @@ mod tests {
         ]);
         assert_eq!(merged.len(), 1);
         assert_eq!(merged[0].severity, Severity::Critical);
+        let warns = FindingSpec { means: Means::Warn, ..SPEC };
+        let merged = merge(vec![warns.finding(), SPEC.finding().severity(Severity::Warning)]);
+        assert_eq!(
+            (merged[0].means, merged[0].severity),
+            (Means::Fail, Severity::Critical),
+            "what is broken at one address is not hidden by what is more severe at another"
+        );
+        let tier = |days| SPEC.finding().tier(Some(Tier(days)));
+        assert_eq!(
+            merge(vec![tier(30), tier(14)])[0].tier,
+            Some(Tier(14)),
+            "the further lead time"
+        );
     }
 }

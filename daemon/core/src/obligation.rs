@@ -9,10 +9,11 @@ use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Severity, Tier};
+use crate::time::zone;
 
 /// The zone in which obligations are dated.
 pub fn london() -> TimeZone {
-    TimeZone::get("Europe/London").expect("the zone database is bundled")
+    zone("Europe/London").expect("the zone database is part of this program")
 }
 
 /// The civil day in London at `now`.
@@ -72,7 +73,8 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Period, BadPeriod> {
         let bad = || BadPeriod(text.chars().take(40).collect());
         let (number, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(bad)?;
-        let (unit, most) = match unit.trim().trim_end_matches('s') {
+        let unit = unit.trim();
+        let (unit, most) = match unit.strip_suffix('s').unwrap_or(unit) {
             "day" => (Unit::Days, 18_262),
             "week" => (Unit::Weeks, 2_609),
             "month" => (Unit::Months, 600),

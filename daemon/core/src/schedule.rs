@@ -6,9 +6,11 @@ use std::time::Duration;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::settings::parse_duration;
+use crate::time;
 
 /// When a check is due.
 #[derive(Debug, Clone)]
@@ -20,7 +22,11 @@ pub struct Schedule {
 
 #[derive(Debug, Clone)]
 enum Rule {
-    Cron { cron: Box<Cron>, zone: TimeZone },
+    /// Times of day, each kept once: by the first instant after the spring gap, by the first of the autumn fold.
+    Times { cron: Box<Cron>, zone: TimeZone },
+    /// With a step or a wildcard in its time of day: what is not in the gap, in both hours of the fold.
+    Steps { cron: Box<Cron>, zone: TimeZone },
+    /// A period.
     Every { seconds: i64 },
 }
 
@@ -74,11 +80,11 @@ impl Schedule {
         if let Some(period) = parse_duration(text) {
             return Ok(Schedule::every(period));
         }
-        let tz = TimeZone::get(zone).map_err(|_| BadSchedule::Zone(zone.to_owned()))?;
+        let tz = time::zone(zone).ok_or_else(|| BadSchedule::Zone(zone.to_owned()))?;
         let fields: Vec<&str> = text.split_whitespace().collect();
-        let days = match fields.len() {
-            5 => (fields[2], fields[4]),
-            6 => (fields[3], fields[5]),
+        let (times, days) = match fields.len() {
+            5 => (&fields[..2], (fields[2], fields[4])),
+            6 => (&fields[..3], (fields[3], fields[5])),
             n => return Err(BadSchedule::Cron(text.to_owned(), format!("{n} fields"))),
         };
         let free = |field: &str| field == "*" || field == "?";
@@ -89,11 +95,13 @@ impl Schedule {
             CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let cron =
             parser.parse(text).map_err(|e| BadSchedule::Cron(text.to_owned(), e.to_string()))?;
-        let schedule = Schedule {
-            text: text.to_owned(),
-            zone_name: zone.to_owned(),
-            rule: Rule::Cron { cron: Box::new(cron), zone: tz },
+        let cron = Box::new(cron);
+        let rule = if times.iter().any(|field| field.contains(['*', '?', '/'])) {
+            Rule::Steps { cron, zone: tz }
+        } else {
+            Rule::Times { cron, zone: tz }
         };
+        let schedule = Schedule { text: text.to_owned(), zone_name: zone.to_owned(), rule };
         match schedule.next_after(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
             None => Err(BadSchedule::Never(text.to_owned())),
@@ -125,7 +133,18 @@ impl Schedule {
     /// The first slot after `at`.
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
         match &self.rule {
-            Rule::Cron { cron, zone } => {
+            Rule::Times { cron, zone } => {
+                let mut civil = zone.to_datetime(at);
+                // Within the fold's later hour, times up to its end were kept in the earlier one.
+                loop {
+                    civil = cron.find_next_occurrence(&civil, false).ok()?;
+                    match instant(civil, zone)? {
+                        instant if instant > at => return Some(instant),
+                        _ => {}
+                    }
+                }
+            }
+            Rule::Steps { cron, zone } => {
                 let next = cron.find_next_occurrence(&at.to_zoned(zone.clone()), false).ok()?;
                 Some(next.timestamp())
             }
@@ -139,7 +158,19 @@ impl Schedule {
     /// The latest slot at or before `at`.
     pub fn last_until(&self, at: Timestamp) -> Option<Timestamp> {
         match &self.rule {
-            Rule::Cron { cron, zone } => {
+            Rule::Times { cron, zone } => {
+                let mut civil = zone.to_datetime(at);
+                // In the fold's later hour, times after this one were kept in the earlier: begin past the fold.
+                civil = civil.checked_add(at.duration_since(instant(civil, zone)?)).ok()?;
+                civil = cron.find_previous_occurrence(&civil, true).ok()?;
+                loop {
+                    match instant(civil, zone)? {
+                        instant if instant <= at => return Some(instant),
+                        _ => civil = cron.find_previous_occurrence(&civil, false).ok()?,
+                    }
+                }
+            }
+            Rule::Steps { cron, zone } => {
                 let last = cron.find_previous_occurrence(&at.to_zoned(zone.clone()), true).ok()?;
                 Some(last.timestamp())
             }
@@ -187,10 +218,24 @@ impl Schedule {
     /// The schedule in words.
     pub fn describe(&self) -> String {
         match &self.rule {
-            Rule::Cron { cron, .. } => {
+            Rule::Times { cron, .. } | Rule::Steps { cron, .. } => {
                 format!("{} ({})", cron.describe().trim_end_matches('.'), self.zone_name)
             }
             Rule::Every { .. } => format!("every {}, counted from 1970-01-01T00:00Z", self.text),
+        }
+    }
+}
+
+/// When a clock in `zone` shows `civil`: the first time in the autumn fold, the first instant after it in the spring gap.
+fn instant(civil: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(civil);
+    match ambiguous.offset() {
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+            ambiguous.earlier().ok()
+        }
+        AmbiguousOffset::Gap { after, .. } => {
+            let before_gap = after.to_timestamp(civil).ok()?;
+            zone.following(before_gap).next().map(|change| change.timestamp())
         }
     }
 }
@@ -245,6 +290,16 @@ mod tests {
             slots(&london("30 1 * * *"), "2026-10-24T12:00:00Z", 2),
             ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
             "a fixed time in the autumn fold runs once, at its first occurrence"
+        );
+        assert_eq!(
+            slots(&london("30 1,13 * * *"), "2026-10-25T00:00:00Z", 3),
+            ["2026-10-25T00:30:00Z", "2026-10-25T13:30:00Z", "2026-10-26T01:30:00Z"],
+            "so does each of several"
+        );
+        assert_eq!(
+            slots(&london("15,45 1-2 * * *"), "2027-03-28T00:00:00Z", 3),
+            ["2027-03-28T01:00:00Z", "2027-03-28T01:15:00Z", "2027-03-28T01:45:00Z"],
+            "several in the gap are one slot, and none is lost"
         );
         assert_eq!(
             slots(&london("*/30 1 * * *"), "2026-10-24T23:30:00Z", 4),

@@ -307,6 +307,9 @@ impl<'a> Settings<'a> {
 
 /// `; did you mean ...?` where one of `known` is near to `given`, else nothing.
 pub fn did_you_mean<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> String {
+    if given.len() > HINT_BYTES_MAX {
+        return String::new();
+    }
     let near = known.map(|k| (strsim::damerau_levenshtein(given, k), k)).min();
     match near {
         Some((distance, known)) if distance <= 1 + given.len() / 4 => {
@@ -315,6 +318,9 @@ pub fn did_you_mean<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> St
         _ => String::new(),
     }
 }
+
+/// Nothing longer is a slip of a key; the distance takes memory by the product of both lengths.
+const HINT_BYTES_MAX: usize = 256;
 
 /// `30s`, `5m`, `6h`, `2d`: a length of time from one second to ten years.
 pub fn parse_duration(text: &str) -> Option<Duration> {

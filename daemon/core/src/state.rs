@@ -12,6 +12,7 @@ use crate::name::{DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Outbox, Waiting};
 use crate::record::{Record, Run, Same};
+use crate::time::{BEHIND_MAX, after};
 
 /// What is so now.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,6 +27,8 @@ pub struct State {
     pub routes: Vec<Route>,
     /// Every subject that has not been retired.
     pub subjects: BTreeMap<Subject, SubjectState>,
+    /// How many history entries each retired subject has: should it come back, its ordinals go on from there.
+    pub gone: BTreeMap<Subject, u64>,
     /// What waits to be told.
     pub outbox: Outbox,
 }
@@ -98,7 +101,7 @@ pub struct Changed {
 
 /// A record that does not fit what came before it: the log is damaged or not ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {index} refers to run {of}, which is not there")]
+#[error("record {index} refers to run {of}, which is not its subject's newest")]
 pub struct Dangling {
     /// The record.
     pub index: u64,
@@ -107,10 +110,10 @@ pub struct Dangling {
 }
 
 impl SubjectState {
-    fn new(kind: &str) -> SubjectState {
+    fn new(kind: &str, entries: u64) -> SubjectState {
         SubjectState {
             kind: kind.to_owned(),
-            entries: 0,
+            entries,
             last: None,
             seen: None,
             next: None,
@@ -123,7 +126,7 @@ impl SubjectState {
     pub fn status(&self, now: Timestamp) -> Status {
         match &self.last {
             None => Status::Unknown,
-            Some(last) if last.stale_at.is_some_and(|stale_at| now >= stale_at) => Status::Unknown,
+            Some(last) if last.is_stale(now) => Status::Unknown,
             Some(LastRun { standing: Some(standing), .. }) => standing.status(now),
             Some(last) => last.status,
         }
@@ -131,7 +134,14 @@ impl SubjectState {
 
     /// Whether the newest run is too old to be believed (F3).
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.last.as_ref().and_then(|last| last.stale_at).is_some_and(|stale_at| now >= stale_at)
+        self.last.as_ref().is_some_and(|last| last.is_stale(now))
+    }
+}
+
+impl LastRun {
+    /// Past its date; or from the future, by a clock that went back since and under which no slot comes due (C5).
+    fn is_stale(&self, now: Timestamp) -> bool {
+        self.stale_at.is_some_and(|stale_at| now >= stale_at) || after(now, BEHIND_MAX) < self.at
     }
 }
 
@@ -154,27 +164,33 @@ impl State {
             Record::Same(same) => {
                 let dangling = Dangling { index, of: same.of };
                 let subject = subject_of(same.of).ok_or_else(|| dangling.clone())?;
-                let state = self.subjects.get_mut(&subject).ok_or(dangling)?;
-                changed.entry = Some(state.same(same));
+                let state = self.subjects.get_mut(&subject).ok_or_else(|| dangling.clone())?;
+                changed.entry = Some(state.same(same).ok_or(dangling)?);
                 changed.subject = Some(subject);
             }
             Record::Missed(missed) => {
+                let before = self.back(&missed.subject);
                 let state = self.subjects.entry(missed.subject.clone());
-                let state = state.or_insert_with(|| SubjectState::new(""));
-                state.missed += missed.count.unwrap_or(crate::schedule::COUNT_MAX);
+                let state = state.or_insert_with(|| SubjectState::new("", before));
+                let count = missed.count.unwrap_or(crate::schedule::COUNT_MAX);
+                state.missed = state.missed.saturating_add(count);
                 state.next = missed.next;
                 changed.entry = Some(state.entry());
                 changed.subject = Some(missed.subject.clone());
             }
             Record::Ticked(ticked) => {
+                let before = self.back(&ticked.subject);
                 let state = self.subjects.entry(ticked.subject.clone());
-                let state = state.or_insert_with(|| SubjectState::new(&ticked.kind));
+                let state = state.or_insert_with(|| SubjectState::new(&ticked.kind, before));
                 state.alerts = ticked.alerts.clone();
                 changed.entry = Some(state.entry());
                 changed.subject = Some(ticked.subject.clone());
             }
             Record::Retired(ticked) => {
-                changed.entry = self.subjects.remove(&ticked.subject).map(|state| state.entries);
+                if let Some(mut state) = self.subjects.remove(&ticked.subject) {
+                    changed.entry = Some(state.entry());
+                    self.gone.insert(ticked.subject.clone(), state.entries);
+                }
                 changed.subject = Some(ticked.subject.clone());
             }
             Record::Accepted(accepted) => {
@@ -199,6 +215,9 @@ impl State {
         to: u64,
     ) -> Vec<(DestinationName, u64)> {
         let Some(queue) = self.outbox.0.get_mut(destination) else { return Vec::new() };
+        if from > to {
+            return Vec::new(); // `range` would panic, and a record is foreign until it is judged
+        }
         let waiting: Vec<u64> =
             queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
         for sequence in &waiting {
@@ -241,9 +260,15 @@ impl State {
         })
     }
 
+    /// How many history entries a subject without state has from earlier; it is here again.
+    fn back(&mut self, subject: &Subject) -> u64 {
+        self.gone.remove(subject).unwrap_or(0)
+    }
+
     fn run(&mut self, index: u64, run: &Run) -> Changed {
+        let before = self.back(&run.subject);
         let state = self.subjects.entry(run.subject.clone());
-        let state = state.or_insert_with(|| SubjectState::new(&run.kind));
+        let state = state.or_insert_with(|| SubjectState::new(&run.kind, before));
         state.kind.clone_from(&run.kind);
         state.last = Some(LastRun {
             of: index,
@@ -284,19 +309,19 @@ impl State {
 }
 
 impl SubjectState {
-    fn same(&mut self, same: &Same) -> u64 {
-        if let Some(last) = &mut self.last {
-            last.at = same.at;
-            last.of = same.of;
-            last.stale_at = same.stale_at;
-        }
+    /// Takes in a run like the newest. Like an older one would say nothing of its status, which is not known here: a
+    /// pass would outlive the fail after it.
+    fn same(&mut self, same: &Same) -> Option<u64> {
+        let last = self.last.as_mut().filter(|last| last.of == same.of)?;
+        last.at = same.at;
+        last.stale_at = same.stale_at;
         if let Some(seen) = &mut self.seen
             && seen.of == same.of
         {
             seen.at = same.at;
         }
         self.next = same.next.or(self.next);
-        self.entry()
+        Some(self.entry())
     }
 
     fn entry(&mut self) -> u64 {

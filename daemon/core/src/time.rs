@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
 use crate::BoxFuture;
@@ -76,10 +77,17 @@ pub fn trust(
     if passed < -signed(BEHIND_MAX) {
         return Trust::BehindLog;
     }
-    if anchor.boot == boot && passed > signed(uptime.since(anchor.uptime) + AHEAD_MAX) {
+    if anchor.boot == boot && passed > signed(uptime.since(anchor.uptime).saturating_add(AHEAD_MAX))
+    {
         return Trust::AheadOfUptime;
     }
     Trust::Trusted
+}
+
+/// The zone called `name` in the database that is part of this program. `TimeZone::get` would read the machine's own
+/// files first: then slots would differ between machines, and where those files are only partly there London is missing.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    TimeZoneDatabase::bundled().get(name).ok()
 }
 
 /// A duration as jiff counts it; what does not fit is the longest there is.

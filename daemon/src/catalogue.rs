@@ -7,6 +7,7 @@ use attestd_core::alert::NOT_SEEN;
 use attestd_core::{FindingKey, FindingSpec};
 use serde_json::Value;
 
+use crate::delivery::sentence::Sentence;
 use crate::monitor::COVERAGE_REDUCED;
 use crate::own;
 
@@ -23,5 +24,37 @@ pub fn message(kind: &str, key: &FindingKey, values: &BTreeMap<String, Value>) -
     match spec(kind, &key.code.0) {
         Some(spec) => spec.message(key, values),
         None => format!("{} (a finding of another version of attestd)", key.code),
+    }
+}
+
+/// What a finding says to people.
+pub fn sentence(kind: &str, key: &FindingKey, values: &BTreeMap<String, Value>) -> Sentence {
+    let spec = spec(kind, &key.code.0);
+    Sentence {
+        message: message(kind, key, values),
+        remedy: spec.map_or("", |spec| spec.remedy).to_owned(),
+        reference: spec.map_or("", |spec| spec.reference).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestd_core::FindingCode;
+
+    #[test]
+    fn a_finding_speaks_in_the_words_of_its_kind() {
+        let key = |code: &str| FindingKey { code: FindingCode(code.into()), component: None };
+        let values = BTreeMap::from([("reason".to_owned(), Value::from("it timed out"))]);
+        for kind in ["certificate", "attestd", "gone"] {
+            let said = sentence(kind, &key("not_seen"), &values);
+            assert_eq!(said.message, "the target was not seen: it timed out");
+            assert!(!said.remedy.is_empty() && !said.reference.is_empty());
+        }
+        let said = sentence("gone", &key("some_old_code"), &values).message;
+        assert!(
+            said.starts_with("some_old_code"),
+            "a code of another release is said as it is: {said}"
+        );
     }
 }

@@ -169,7 +169,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         retention,
         people,
         checks,
-        telling: telling?,
+        telling,
     })
 }
 

@@ -1,10 +1,11 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
 pub mod catalogue;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod housekeeping;
 pub mod limits;
 pub mod monitor;
@@ -12,6 +13,7 @@ pub mod own;
 pub mod problems;
 pub mod serve;
 pub mod systemd;
+pub mod telemetry;
 pub mod telling;
 pub mod triggers;
 pub mod view;

@@ -11,7 +11,7 @@ use attestd_core::check::{Blob, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Timestamp, Nature};
+use attestd_core::{Nature, Timestamp};
 use attestd_storage::SledStore;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -53,11 +53,13 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered, last) = open(&config, &*clock).await?;
+        let (store, recovered, last) = open(&config).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::default());
-        let anchor = last.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
-        let shared = Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
+        let anchor =
+            last.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+        let shared =
+            Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
         let shared = Arc::new(shared);
         let trust = shared.trust();
         shared.commit(start_record(&shared, &config, trust)).await?;
@@ -96,8 +98,10 @@ impl Daemon {
         let triggers = CronTriggers::start(schedules, clock.clone(), due.clone()).await?;
 
         let seed = u64::from_str_radix(&sha256_hex(origin(&*store).as_bytes())[..16], 16);
-        let mut deliveries = Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
-        deliveries.serve(config.telling.destinations(&origin(&*store))?).await;
+        let mut deliveries =
+            Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
+        let senders = config.telling.senders(&clock);
+        deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
         let (checks_tx, checks_rx) = watch::channel(checks);
@@ -111,7 +115,10 @@ impl Daemon {
         let listener = server::listen(&config.control_socket)?;
         let path = config.control_socket.clone();
         rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
-        let metrics = telemetry::Running::start(&config.telling, &shared, &deliveries).await?;
+        let origin = origin(&*store);
+        let metrics =
+            telemetry::Running::start(&config.telling, &senders, &shared, &deliveries, &origin)
+                .await?;
         let keep = housekeeping::Housekeeping {
             shared: shared.clone(),
             deliveries: deliveries.clone(),
@@ -147,10 +154,17 @@ impl Daemon {
         &self.server
     }
 
+    /// The log's origin.
+    pub fn origin(&self) -> String {
+        origin(&*self.shared.store)
+    }
+
     /// Whether every local subject has been seen, so that its status is worth showing.
     pub fn is_settled(&self) -> bool {
-        let expected = self.shared.expected.lock().expect("nothing panics while it holds this lock");
-        let mut settled = self.checks.borrow().keys().all(|id| expected.keys().any(|s| s.check == *id));
+        let expected =
+            self.shared.expected.lock().expect("nothing panics while it holds this lock");
+        let mut settled =
+            self.checks.borrow().keys().all(|id| expected.keys().any(|s| s.check == *id));
         self.shared.store.read(&mut |state| {
             let seen = |subject| state.subjects.get(subject).is_some_and(|s| s.last.is_some());
             let mut local = expected.iter().filter(|(_, nature)| **nature == Nature::Local);
@@ -196,7 +210,10 @@ impl Daemon {
         match self.try_reload().await {
             Ok(()) => systemd::status("configuration reloaded"),
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "The configuration was not taken; the one before stays in force.");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "The configuration was not taken; the one before stays in force."
+                );
                 systemd::status("a new configuration has errors; the one before stays in force");
             }
         }
@@ -213,16 +230,27 @@ impl Daemon {
             config.state_directory == self.config.state_directory,
             "`state_directory` changed, which needs a restart"
         );
-        if config.text == self.config.text && config.telling.same_files(&self.config.telling) {
-            return Ok(());
-        }
-        let destinations = config.telling.destinations(&origin(&*self.shared.store))?;
+        let clock = self.shared.clock.clone();
+        let origin = origin(&*self.shared.store);
+        let senders = config.telling.senders(&clock);
+        let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
-        let triggers = CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
-        let index = self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
+        let triggers =
+            CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
+        let index =
+            self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
-        self.deliveries.lock().await.serve(destinations).await;
+        deliveries.lock().await.serve(destinations).await;
+        let metrics = telemetry::Running::start(
+            &config.telling,
+            &senders,
+            &self.shared,
+            &deliveries,
+            &origin,
+        );
+        std::mem::replace(&mut self.metrics, metrics.await?).stop().await;
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
         self.config = config;
@@ -238,14 +266,21 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
 }
 
 /// Opens the store; says what was mended, and when the last record was written.
-async fn open(config: &Config, clock: &dyn Clock) -> anyhow::Result<(SledStore, Vec<String>, Option<Timestamp>)> {
+async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>, Option<Timestamp>)> {
     let directory = config.state_directory.clone();
-    let now = clock.now();
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory, now)).await?;
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
     let (store, recovered) = opened.context("the store cannot be opened")?;
+    if let Some(damage) = store.damage() {
+        anyhow::bail!(
+            "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
+             the audit, then move the directory aside",
+            config.state_directory.display()
+        );
+    }
     let mut size = 0;
     store.read(&mut |state| size = state.size);
-    let last = size.checked_sub(1).and_then(|last| store.record(last).ok()).map(|record| record.at());
+    let last =
+        size.checked_sub(1).and_then(|last| store.record(last).ok()).map(|record| record.at());
     Ok((store, recovered, last))
 }
 
@@ -296,4 +331,3 @@ fn configured(config: &Config, checks: &Checks, at: Timestamp) -> Draft {
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }
 }
-

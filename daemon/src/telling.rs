@@ -1,22 +1,118 @@
 //! Where and how things are told, as configured.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use attestd_core::event::Route;
+use attestd_core::event::{Route, Takes};
+use attestd_core::time::Clock;
 use attestd_core::{Context, PersonId, Settings};
 
+use crate::catalogue;
 use crate::config::Person;
+use crate::delivery::mail::{MailEmitter, MailSettings};
+use crate::delivery::otlp::{OtlpEmitter, OtlpSettings, Surroundings};
+use crate::delivery::otlp_environment;
+use crate::delivery::otlp_sender::Sender;
+use crate::delivery::sentence::Render;
+use crate::delivery::{Destination, Pace};
+use crate::telemetry::prometheus::PrometheusSettings;
+use crate::telemetry::spans;
 
 /// Where and how things are told.
 #[derive(Default)]
 pub struct Telling {
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// The OTLP receivers.
+    pub otlp: Vec<OtlpSettings>,
+    /// The relay, and the people that get mail.
+    pub mail: Option<Arc<MailSettings>>,
+    /// Where Prometheus scrapes.
+    pub metrics: Option<PrometheusSettings>,
+    /// Whether each run is a span.
+    pub spans: bool,
 }
 
 impl Telling {
-    /// Reads the destinations.
-    pub fn read(_: &Settings<'_>, _: &Context, _: &BTreeMap<PersonId, Person>) -> Option<Telling> {
-        Some(Telling::default())
+    /// Reads `[[otlp]]`, `[mail]`, `[metrics]` and `[telemetry]`.
+    pub fn read(
+        settings: &Settings<'_>,
+        context: &Context,
+        people: &BTreeMap<PersonId, Person>,
+    ) -> Telling {
+        let around = Surroundings {
+            directory: &context.directory,
+            ca_bundle: context.ca_bundle.as_deref(),
+            variables: &variable,
+        };
+        let otlp = OtlpSettings::read_all(settings, &around);
+        let addresses =
+            people.iter().map(|(id, person)| (id.clone(), person.email.clone())).collect();
+        let mail = settings
+            .table("mail")
+            .and_then(|table| MailSettings::read(&table, &around, &addresses))
+            .map(Arc::new);
+        if !settings.has("mail") {
+            settings.warn("mail", NO_MAIL);
+        }
+        if otlp.is_empty() && !settings.has("otlp") {
+            settings.warn("otlp", NO_OTLP);
+        }
+        let metrics = settings.table("metrics").and_then(|t| PrometheusSettings::read(&t));
+        let spans = settings.table("telemetry").is_some_and(|table| spans::read(&table));
+        let machines = otlp.iter().map(|otlp| (otlp.name.clone(), Takes::Everything));
+        let people = mail.iter().flat_map(|mail| mail.destinations()).map(|(name, _)| name);
+        let routes = machines.chain(people.map(|name| (name, Takes::ForPeople)));
+        let routes = routes.map(|(destination, takes)| Route { destination, takes }).collect();
+        Telling { routes, otlp, mail, metrics, spans }
+    }
+
+    /// A sender for each OTLP receiver.
+    pub fn senders(&self, clock: &Arc<dyn Clock>) -> Vec<Arc<Sender>> {
+        let sender = |otlp: &OtlpSettings| Arc::new(Sender::new(otlp.clone(), clock.clone()));
+        self.otlp.iter().map(sender).collect()
+    }
+
+    /// The destinations: each OTLP receiver through its sender, each person by mail.
+    pub fn destinations(
+        &self,
+        senders: &[Arc<Sender>],
+        origin: &str,
+        clock: &Arc<dyn Clock>,
+    ) -> Vec<Destination> {
+        let resource = resource(origin);
+        let render: Render = Arc::new(catalogue::sentence);
+        let machine = |sender: &Arc<Sender>| Destination {
+            name: sender.settings().name.clone(),
+            emitter: Arc::new(OtlpEmitter::new(
+                sender.clone(),
+                resource.clone(),
+                render.clone(),
+                clock.clone(),
+            )),
+            pace: Pace::machine(),
+        };
+        let working = attestd_checks::data::working_days();
+        let person = |(name, emitter)| Destination {
+            name,
+            emitter: Arc::new(emitter),
+            pace: Pace::person(working.clone()),
+        };
+        let people = self.mail.iter().flat_map(|mail| MailEmitter::each(mail, &render, clock));
+        senders.iter().map(machine).chain(people.map(person)).collect()
     }
 }
+
+/// What tells this daemon from others in the observability stack.
+pub fn resource(origin: &str) -> Vec<(String, String)> {
+    otlp_environment::resource(&variable, origin, otlp_environment::host_name().as_deref())
+}
+
+/// A variable of this process's environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+const NO_MAIL: &str = "there is no [mail]: no person will be told of a lapse or a Critical alert";
+const NO_OTLP: &str =
+    "there is no [[otlp]]: the observability stack will be told nothing of alerts";

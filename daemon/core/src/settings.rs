@@ -245,6 +245,24 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// A table of texts under names of the user's own (the headers of a request).
+    pub fn named_texts(&self, key: &'static str) -> Vec<(Placed<String>, Placed<String>)> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Table(table) = value.get_ref() else {
+            let _: Option<()> = self.wrong(key, value, "a table of texts");
+            return Vec::new();
+        };
+        let placed = |text: &str, span| Placed { value: text.to_owned(), span };
+        let one = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            match value.get_ref().as_str() {
+                Some(text) => Some((placed(name, value.span()), placed(text, value.span()))),
+                None => self.wrong(name, value, "text in quotes"),
+            }
+        };
+        table.iter().filter_map(one).collect()
+    }
+
     /// The tables of an array of tables.
     pub fn tables(&self, key: &'static str) -> Vec<Settings<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };
@@ -376,6 +394,16 @@ mod tests {
                 "`mode` of [test] is one of internal, internet, not \"intenal\"; did you mean `internal`?",
             ]
         );
+    }
+
+    #[test]
+    fn names_of_the_users_own_are_no_unknown_keys() {
+        let told = problems("h = { x-a = \"1\", x-b = 2 }", |s| {
+            let texts = s.named_texts("h");
+            assert_eq!(texts.len(), 1);
+            assert_eq!((texts[0].0.value.as_str(), texts[0].1.value.as_str()), ("x-a", "1"));
+        });
+        assert_eq!(told, ["`x-b` of [test] is text in quotes, not 2"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use attestd_core::alert::{self, Alerts, Input, Policy};
 use attestd_core::time::Clock;
-use attestd_core::{Observation, Outcome, Severity, Subject, Trigger};
+use attestd_core::{Observation, Outcome, Severity, Subject, TargetName, Trigger};
 
 use super::{show, status};
 use crate::clock::SystemClock;
@@ -24,7 +24,9 @@ pub fn run(path: &Path, subject: &Subject, explain: bool, json: bool) -> anyhow:
         Some(_) => anyhow::bail!("the running daemon answered something else"),
         None => {
             let checked = without_daemon(&config, subject)?;
-            eprintln!("No daemon is running: this was looked at and judged, but nothing was recorded.");
+            eprintln!(
+                "No daemon is running: this was looked at and judged, but nothing was recorded."
+            );
             checked
         }
     };
@@ -43,10 +45,20 @@ pub fn show_one(checked: &CheckedView, explain: bool) -> String {
     let view = &checked.view;
     let mut table = show::table(&["STATUS", "SUBJECT", "WHAT"]);
     let subject = comfy_table::Cell::new(show::clean(&view.subject.to_string()));
-    table.add_row([show::status_cell(view.status), subject, comfy_table::Cell::new(show::what(view))]);
+    table.add_row([
+        show::status_cell(view.status),
+        subject,
+        comfy_table::Cell::new(show::what(view)),
+    ]);
     let mut out = format!("{table}\n");
     for finding in view.findings.iter().filter(|finding| !finding.remedy.is_empty()) {
-        out.push_str(&format!("\n  {} ({})\n    {}\n    {}\n", finding.code, finding.severity.as_str(), finding.remedy, finding.reference));
+        out.push_str(&format!(
+            "\n  {} ({})\n    {}\n    {}\n",
+            finding.code,
+            finding.severity.as_str(),
+            finding.remedy,
+            finding.reference
+        ));
     }
     if explain {
         out.push_str(&format!("\n{}\n", show::clean_lines(&checked.explanation)));
@@ -63,10 +75,13 @@ fn without_daemon(config: &Config, subject: &Subject) -> anyhow::Result<Vec<Chec
 }
 
 /// Looks at the targets of `check` that `subject` names, without any record.
-pub async fn look_at(check: &Arc<ConfiguredCheck>, subject: &Subject) -> anyhow::Result<Vec<CheckedView>> {
+pub async fn look_at(
+    check: &Arc<ConfiguredCheck>,
+    subject: &Subject,
+) -> anyhow::Result<Vec<CheckedView>> {
     let clock = SystemClock::new();
     let targets = look::targets(&clock, check).await?;
-    let wanted = |name| subject.target.as_ref().is_none_or(|target| target == name);
+    let wanted = |name: &TargetName| subject.target.as_ref().is_none_or(|target| target == name);
     let mut checked = Vec::new();
     for target in targets.into_iter().filter(|target| wanted(&target.name)) {
         let subject = Subject::new(subject.check.clone(), Some(target.name.clone()));
@@ -75,11 +90,15 @@ pub async fn look_at(check: &Arc<ConfiguredCheck>, subject: &Subject) -> anyhow:
         let (outcome, explanation) = match seen {
             Ok(evidence) => {
                 let explanation = check.check.explain(&evidence);
-                (Outcome::Judged { judgement: look::judge(check, &evidence, now)?, evidence }, explanation)
+                (
+                    Outcome::Judged { judgement: look::judge(check, &evidence, now)?, evidence },
+                    explanation,
+                )
             }
             Err(error) => {
                 let seen = error.seen.map(|seen| *seen);
-                let explanation = seen.as_ref().map(|seen| check.check.explain(seen)).unwrap_or_default();
+                let explanation =
+                    seen.as_ref().map(|seen| check.check.explain(seen)).unwrap_or_default();
                 (Outcome::Unseen { reason: error.reason, seen, standing: None }, explanation)
             }
         };
@@ -91,10 +110,21 @@ pub async fn look_at(check: &Arc<ConfiguredCheck>, subject: &Subject) -> anyhow:
     Ok(checked)
 }
 
-fn view(check: &ConfiguredCheck, subject: Subject, outcome: Outcome, now: attestd_core::Timestamp) -> SubjectView {
+fn view(
+    check: &ConfiguredCheck,
+    subject: Subject,
+    outcome: Outcome,
+    now: attestd_core::Timestamp,
+) -> SubjectView {
     let status = outcome.status(now);
     let parts = outcome.unseen();
-    let observation = Observation { subject: subject.clone(), at: now, trigger: Trigger::Person, slot: None, outcome };
+    let observation = Observation {
+        subject: subject.clone(),
+        at: now,
+        trigger: Trigger::Person,
+        slot: None,
+        outcome,
+    };
     let policy = Policy {
         hold: std::time::Duration::ZERO,
         keep: std::time::Duration::ZERO,
@@ -113,6 +143,10 @@ fn view(check: &ConfiguredCheck, subject: Subject, outcome: Outcome, now: attest
         next: None,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
-        findings: alerts.0.values().map(|alert| crate::view::FindingView::of(kind, alert)).collect(),
+        findings: alerts
+            .0
+            .values()
+            .map(|alert| crate::view::FindingView::of(kind, alert))
+            .collect(),
     }
 }

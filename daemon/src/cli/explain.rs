@@ -17,14 +17,19 @@ use crate::own;
 
 /// Explains a kind or a configured check.
 pub fn run(path: &Path, name: &str) -> anyhow::Result<ExitCode> {
-    if let Some(kind) = registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND)) {
+    if let Some(kind) =
+        registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND))
+    {
         print!("{}", of_kind(kind));
         return Ok(ExitCode::SUCCESS);
     }
     let kinds = registry::KINDS.iter().map(|kind| kind.name);
     if !path.is_file() {
         let hint = did_you_mean(name, kinds);
-        anyhow::bail!("there is no kind {name:?}{hint}; and no configuration at {} to look for a check in", path.display());
+        anyhow::bail!(
+            "there is no kind {name:?}{hint}; and no configuration at {} to look for a check in",
+            path.display()
+        );
     }
     let config = status::load(path)?;
     let check = name.parse::<CheckId>().ok().and_then(|id| config.checks.get(&id));
@@ -62,7 +67,10 @@ fn of_check(check: &ConfiguredCheck, now: Timestamp) -> String {
     for n in 1..=5 {
         let Some(next) = check.schedule.next_after(slot) else { break };
         let zone = if check.schedule.zone() == "UTC" { "UTC" } else { check.schedule.zone() };
-        let local = next.in_tz(zone).map_or_else(|_| next.to_string(), |local| local.strftime("%a %-d %b %Y %H:%M:%S %Z").to_string());
+        let local = next.in_tz(zone).map_or_else(
+            |_| next.to_string(),
+            |local| local.strftime("%a %-d %b %Y %H:%M:%S %Z").to_string(),
+        );
         let _ = writeln!(out, "  {}  {local}", if n == 1 { "next runs" } else { "         " });
         slot = next;
     }
@@ -74,6 +82,10 @@ fn of_check(check: &ConfiguredCheck, now: Timestamp) -> String {
         let _ = writeln!(out, "  {title:10} {}", show::clean(&line));
         title = "";
     }
-    let _ = writeln!(out, "\n  attestd explain {} says what it looks at and every finding.", check.kind.name);
+    let _ = writeln!(
+        out,
+        "\n  attestd explain {} says what it looks at and every finding.",
+        check.kind.name
+    );
     out
 }

@@ -19,7 +19,11 @@ pub fn run(json: bool) -> ExitCode {
     } else {
         let mut table = show::table(&["KIND", "WATCHES", "LOOKS", "FINDINGS"]);
         for kind in registry::KINDS {
-            let looks = if kind.every.contains(' ') { kind.every.to_owned() } else { format!("every {}", kind.every) };
+            let looks = if kind.every.contains(' ') {
+                kind.every.to_owned()
+            } else {
+                format!("every {}", kind.every)
+            };
             table.add_row([
                 Cell::new(kind.name),
                 Cell::new(kind.summary),

@@ -141,7 +141,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name),
-        Verb::Probe { targets, ca, sni, resolve } => probe::run(&targets, ca, sni, resolve, cli.json),
+        Verb::Probe { targets, ca, sni, resolve } => {
+            probe::run(&targets, ca, sni, resolve, cli.json)
+        }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use attestd_checks::registry;
 use attestd_core::Subject;
 
-use super::{check, show};
+use super::check;
 use crate::config;
 use crate::control::CheckedView;
 use crate::view::plugin_code;
@@ -24,7 +24,8 @@ pub fn run(
     let text = configuration(targets, ca.as_deref(), sni.as_deref(), resolve);
     let config = config::parse(Path::new("probe"), text).map_err(|error| match error {
         config::ConfigError::Wrong { problems, .. } => {
-            let mut messages: Vec<String> = problems.into_iter().filter(|p| p.fatal).map(|p| p.message).collect();
+            let mut messages: Vec<String> =
+                problems.into_iter().filter(|p| p.fatal).map(|p| p.message).collect();
             messages.dedup();
             anyhow::anyhow!("{}", messages.join("\n"))
         }
@@ -47,7 +48,12 @@ pub fn run(
 }
 
 /// The configuration that looks at these targets and does nothing else.
-fn configuration(targets: &[String], ca: Option<&Path>, sni: Option<&str>, resolve: Option<IpAddr>) -> String {
+fn configuration(
+    targets: &[String],
+    ca: Option<&Path>,
+    sni: Option<&str>,
+    resolve: Option<IpAddr>,
+) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = String::new();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_core::time::Clock;
@@ -11,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{show, status};
 use crate::clock::SystemClock;
 use crate::serve::Daemon;
-use crate::{problems, telemetry};
+use crate::telemetry::log;
+use crate::telemetry::spans::{LateResource, Spans};
+use crate::{problems, telling};
 
 /// The first table of status is shown when every local check has a result, and at the latest after this.
 const SETTLE_MAX: Duration = Duration::from_secs(4);
@@ -23,7 +26,8 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let stopping = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -32,14 +36,25 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
             }
             stopping.cancel();
         });
-        let _logging = telemetry::log::init(&config.telling);
+        let log_level = std::env::var("ATTESTD_LOG").ok();
+        let resource = LateResource::default();
+        let spans = config.telling.spans.then(|| {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let senders = config.telling.senders(&clock);
+            Spans::new(senders, resource.clone(), tokio::runtime::Handle::current())
+        });
+        log::start(log_level.as_deref(), spans.as_ref().map(Spans::layer))?;
         let daemon = Daemon::start(config).await?;
+        let _ = resource.set(telling::resource(&daemon.origin())); // set once, here
         if std::env::var_os("JOURNAL_STREAM").is_none() {
             settle(&daemon, &stop).await;
             println!("{}", show::status(&daemon.server().status()));
             println!("  Running; Ctrl-C ends it.");
         }
         daemon.run(stop).await?;
+        if let Some(spans) = spans {
+            tokio::task::spawn_blocking(move || spans.stop()).await?;
+        }
         anyhow::Ok(())
     })?;
     // Whatever a blocking thread still waits for must not hold up the end.

@@ -4,7 +4,10 @@ use std::io::IsTerminal;
 
 use attestd_core::obligation::london;
 use attestd_core::{Status, Timestamp};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+
+use crate::delivery::sentence::plain;
 
 use crate::view::{StatusView, SubjectView};
 
@@ -16,9 +19,11 @@ pub fn colour() -> bool {
 
 /// Text from outside, without anything that a terminal would obey.
 pub fn clean(text: &str) -> String {
-    let hostile = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    plain(text, CLEAN_MAX)
 }
+
+/// The longest text from outside that is shown whole.
+const CLEAN_MAX: usize = 4096;
 
 /// Text of several lines from outside, cleaned line by line.
 pub fn clean_lines(text: &str) -> String {
@@ -33,7 +38,7 @@ pub fn error(error: &anyhow::Error) -> String {
 /// A table with only the lines that help.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset("  ── ─          ");
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         table.set_width(PIPE_WIDTH);
@@ -101,7 +106,8 @@ pub fn status(view: &StatusView) -> String {
     );
     let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "SEEN", "NEXT"]);
     for subject in &view.subjects {
-        let target = subject.subject.target.as_ref().map_or("-".to_owned(), |target| clean(target.as_str()));
+        let target =
+            subject.subject.target.as_ref().map_or("-".to_owned(), |target| clean(target.as_str()));
         table.add_row([
             status_cell(subject.status),
             Cell::new(subject.subject.check.as_str()),
@@ -115,7 +121,11 @@ pub fn status(view: &StatusView) -> String {
     out.push('\n');
     for waiting in &view.outbox {
         let events = if waiting.events == 1 { "alert event waits" } else { "alert events wait" };
-        out.push_str(&format!("\n  {} {events} for {}", waiting.events, clean(&waiting.destination)));
+        out.push_str(&format!(
+            "\n  {} {events} for {}",
+            waiting.events,
+            clean(&waiting.destination)
+        ));
     }
     if !view.outbox.is_empty() {
         out.push('\n');
@@ -131,7 +141,6 @@ pub fn what(subject: &SubjectView) -> String {
     lines.extend(told.map(|finding| clean(&finding.message)));
     lines.join("\n")
 }
-
 
 fn paint_text(text: &str, status: Status) -> String {
     let code = match status {

@@ -38,6 +38,6 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
 }
 
 fn at_rest(config: &Config) -> anyhow::Result<StatusView> {
-    let log = attestd_storage::offline::read(&config.state_directory)?;
+    let log = attestd_storage::read_offline(&config.state_directory)?;
     Ok(StatusView::of(&log.state, &config.organisation, SystemClock::new().now(), None))
 }

@@ -58,10 +58,18 @@ impl Receiver {
                 sequence: delivery.sequence,
                 change: delivery.event.change,
             };
-            match self.has.lock().expect("whole").insert(delivery.event_id.clone(), accepted.clone()) {
+            match self
+                .has
+                .lock()
+                .expect("whole")
+                .insert(delivery.event_id.clone(), accepted.clone())
+            {
                 None => self.order.lock().expect("whole").push(delivery.event_id.clone()),
                 Some(known) => {
-                    assert_eq!(known, accepted, "an event keeps its id, alert and sequence over retries");
+                    assert_eq!(
+                        known, accepted,
+                        "an event keeps its id, alert and sequence over retries"
+                    );
                     *self.repeats.lock().expect("whole") += 1;
                 }
             }
@@ -83,14 +91,21 @@ impl Emitter for SimEmitter {
             for delivery in deliveries {
                 let waiting = self.store.waiting(&delivery.destination, delivery.sequence, 1);
                 let first = waiting.expect("the store can be read").pop();
-                assert_eq!(first.as_ref(), Some(delivery), "what is told stands in the log, and waits");
+                assert_eq!(
+                    first.as_ref(),
+                    Some(delivery),
+                    "what is told stands in the log, and waits"
+                );
             }
             let mood = match self.receiver.calm.load(std::sync::atomic::Ordering::Relaxed) {
                 true => 0,
                 false => self.receiver.chance.lock().expect("whole").below(8),
             };
             let retry = |after: Option<u64>| {
-                Err(EmitError::Retry { after: after.map(Duration::from_secs), reason: "mood".to_owned() })
+                Err(EmitError::Retry {
+                    after: after.map(Duration::from_secs),
+                    reason: "mood".to_owned(),
+                })
             };
             match mood {
                 0..=3 => {

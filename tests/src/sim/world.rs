@@ -83,8 +83,13 @@ const NEAR: FindingSpec = FindingSpec {
     reference: "",
 };
 
-const BROKEN: FindingSpec =
-    FindingSpec { code: "broken", means: Means::Fail, severity: Severity::Critical, message: "broken", ..NEAR };
+const BROKEN: FindingSpec = FindingSpec {
+    code: "broken",
+    means: Means::Fail,
+    severity: Severity::Critical,
+    message: "broken",
+    ..NEAR
+};
 
 /// Looks at the world.
 struct SimCheck {
@@ -212,7 +217,12 @@ impl Simulation {
             let n = 1 + draw.below(3);
             targets.insert(check.to_owned(), (0..n).map(|n| format!("t{n}")).collect());
         }
-        let world = World { clock: clock.clone(), base, chance: chance.fork("truth"), targets: Mutex::new(targets) };
+        let world = World {
+            clock: clock.clone(),
+            base,
+            chance: chance.fork("truth"),
+            targets: Mutex::new(targets),
+        };
         Simulation {
             clock,
             receiver: Arc::new(Receiver::new(chance.fork("receiver"))),
@@ -246,7 +256,8 @@ impl Simulation {
         let store: Arc<dyn Store> = self.store.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
         let conditions = Arc::new(Conditions::default());
-        let shared = Arc::new(Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, None));
+        let shared =
+            Arc::new(Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, None));
         let start = Start {
             format: FORMAT,
             origin: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -262,20 +273,27 @@ impl Simulation {
         let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
         let own = own::check(conditions);
         checks.insert(own.id.clone(), own);
-        let routes = vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
+        let routes =
+            vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
         let configured =
             Configured { at: clock.now(), config: String::new(), checks: BTreeMap::new(), routes };
-        shared.commit(Draft { record: Record::Configured(Box::new(configured)), blobs: vec![] }).await?;
+        shared
+            .commit(Draft { record: Record::Configured(Box::new(configured)), blobs: vec![] })
+            .await?;
         let (due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let (tell, inbox) = mpsc::channel(64);
         let (files, files_rx) = watch::channel(BTreeSet::new());
         let (progress, progress_rx) = watch::channel(clock.uptime());
         let told = shared.told.clone();
-        let monitor = Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
+        let monitor =
+            Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
         let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.next());
         let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
-        let destination =
-            Destination { name: Simulation::destination(), emitter, pace: Pace { beats: false, ..Pace::machine() } };
+        let destination = Destination {
+            name: Simulation::destination(),
+            emitter,
+            pace: Pace { beats: false, ..Pace::machine() },
+        };
         deliveries.serve(vec![destination]).await;
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         self.life = Some(Life {
@@ -291,7 +309,10 @@ impl Simulation {
         Ok(())
     }
 
-    fn check(&self, (id, schedule, remote): &(&str, &str, bool)) -> (CheckId, Arc<ConfiguredCheck>) {
+    fn check(
+        &self,
+        (id, schedule, remote): &(&str, &str, bool),
+    ) -> (CheckId, Arc<ConfiguredCheck>) {
         let check = SimCheck { world: self.world.clone(), id: (*id).to_owned(), remote: *remote };
         let configured = ConfiguredCheck {
             id: id.parse().expect("a plain id"),
@@ -362,9 +383,13 @@ impl Simulation {
         };
         self.store.fail_next(fault);
         if let Some(life) = &mut self.life {
-            let ended = tokio::time::timeout(Duration::from_secs(8 * 3600), &mut life.monitoring).await;
+            let ended =
+                tokio::time::timeout(Duration::from_secs(8 * 3600), &mut life.monitoring).await;
             let ended = ended.expect("something is committed within the slowest schedule");
-            assert!(ended.expect("no panic").is_err(), "a store that cannot be written ends the daemon");
+            assert!(
+                ended.expect("no panic").is_err(),
+                "a store that cannot be written ends the daemon"
+            );
         }
         self.crash().await;
     }

@@ -118,7 +118,9 @@ fn passes_were_seen(seed: u64, records: &[Record], counts: &mut Counts) {
             continue;
         }
         let facts = match &run.evidence {
-            Some(attestd_core::record::Recorded::Facts(evidence)) => evidence.facts["truth"].clone(),
+            Some(attestd_core::record::Recorded::Facts(evidence)) => {
+                evidence.facts["truth"].clone()
+            }
             _ => serde_json::Value::Null,
         };
         let expected = match facts.as_str() {
@@ -142,7 +144,9 @@ fn slots_have_one_outcome(seed: u64, records: &[Record], counts: &mut Counts) {
                 (&run.subject, run.slot, run.slot, run.next)
             }
             Record::Same(same) => (&whole[&same.of].subject, same.slot, same.slot, same.next),
-            Record::Missed(missed) => (&missed.subject, Some(missed.from), Some(missed.to), missed.next),
+            Record::Missed(missed) => {
+                (&missed.subject, Some(missed.from), Some(missed.to), missed.next)
+            }
             Record::Retired(retired) => {
                 next.remove(&retired.subject);
                 continue;
@@ -152,13 +156,20 @@ fn slots_have_one_outcome(seed: u64, records: &[Record], counts: &mut Counts) {
         let Some(schedule) = Simulation::schedule(&subject.check) else { continue };
         if let (Some(from), Some(to)) = (from, to) {
             let promised = next.get(subject).copied();
-            assert_eq!(Some(from), promised, "seed {seed}: {subject} at {index}: the promised slot is kept");
+            assert_eq!(
+                Some(from),
+                promised,
+                "seed {seed}: {subject} at {index}: the promised slot is kept"
+            );
             let mut slot = from;
             while slot <= to {
                 counts.slots += 1;
                 slot = schedule.next_after(slot).expect("a next slot");
             }
-            assert!(promise >= Some(slot), "seed {seed}: {subject} at {index}: the next promise follows");
+            assert!(
+                promise >= Some(slot),
+                "seed {seed}: {subject} at {index}: the next promise follows"
+            );
         }
         if let Some(promise) = promise {
             next.insert(subject.clone(), promise);
@@ -177,12 +188,23 @@ fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut 
             for to in &event.to {
                 counts.events += 1;
                 let id = event_id(origin, index, ordinal);
-                assert!(has.contains_key(&id), "seed {seed}: event {id} of record {index} was lost");
-                assert!(sequences.insert(to.sequence), "seed {seed}: sequence {} twice", to.sequence);
+                assert!(
+                    has.contains_key(&id),
+                    "seed {seed}: event {id} of record {index} was lost"
+                );
+                assert!(
+                    sequences.insert(to.sequence),
+                    "seed {seed}: sequence {} twice",
+                    to.sequence
+                );
             }
         }
     }
-    assert_eq!(sequences.len() as u64, sequences.last().copied().unwrap_or(0), "seed {seed}: no gap");
+    assert_eq!(
+        sequences.len() as u64,
+        sequences.last().copied().unwrap_or(0),
+        "seed {seed}: no gap"
+    );
     assert_eq!(has.len(), sequences.len(), "seed {seed}: nothing was told that is not in the log");
     let mut newest: BTreeMap<&str, (u64, Change)> = BTreeMap::new();
     for id in order.iter() {
@@ -202,5 +224,8 @@ fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut 
 fn two_hundred_days_lose_nothing_and_pass_nothing_unseen() {
     let counts = days(1..=SEEDS);
     println!("{SEEDS} simulated days: {counts:?}");
-    assert!(counts.slots > 50_000 && counts.events > 2_000 && counts.lives > 2 * SEEDS, "{counts:?}");
+    assert!(
+        counts.slots > 50_000 && counts.events > 2_000 && counts.lives > 2 * SEEDS,
+        "{counts:?}"
+    );
 }

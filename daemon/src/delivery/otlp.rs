@@ -1,0 +1,396 @@
+//! An OTLP receiver as a destination: its settings (`[[otlp]]`), and the emitter that tells it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestd_core::event::Delivery;
+use attestd_core::time::Clock;
+use attestd_core::{BoxFuture, DestinationName, Settings, Timestamp};
+use prost::Message;
+use reqwest::Url;
+
+use super::otlp_environment::{self as environment, Variables};
+use super::otlp_sender::{Sender, Signal, is_loopback};
+use super::secret::Source;
+use super::sentence::Render;
+use super::{ATTEMPT_MAX, EmitError, Emitter, otlp_headers, otlp_record};
+
+/// What the configuration as a whole tells every destination.
+pub struct Surroundings<'a> {
+    /// Where relative paths begin: the directory of the configuration file.
+    pub directory: &'a Path,
+    /// A PEM file of trust anchors besides the system's.
+    pub ca_bundle: Option<&'a Path>,
+    /// The environment.
+    pub variables: Variables<'a>,
+}
+
+/// One `[[otlp]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpSettings {
+    /// The destination's name.
+    pub name: DestinationName,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// Where it is.
+    pub endpoints: Endpoints,
+    /// Where the headers of every request come from; later ones override.
+    pub headers_from: Vec<HeadersFrom>,
+    /// A PEM file of the only trust anchors.
+    pub ca: Option<PathBuf>,
+    /// A PEM file of trust anchors besides the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// Who we say we are in TLS.
+    pub client: Option<ClientFiles>,
+    /// Whether requests are packed with gzip.
+    pub compression: bool,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// How a receiver is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http/protobuf`.
+    Http,
+    /// `grpc`.
+    Grpc,
+}
+
+/// Where each signal goes: over HTTP a URL each, over gRPC one for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Log records.
+    pub logs: String,
+    /// Metrics.
+    pub metrics: String,
+    /// Spans.
+    pub traces: String,
+}
+
+/// Where headers come from. Shows places, never values of secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadersFrom {
+    /// An environment variable.
+    Variable(String),
+    /// The configuration, which is kept in the evidence log.
+    Settings(Vec<(String, String)>),
+    /// A file or a systemd credential.
+    Secret(Source),
+}
+
+/// Our certificate chain and its key, PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+impl OtlpSettings {
+    /// Reads every `[[otlp]]`; where there is none but the environment names an endpoint, that one, called `otlp`.
+    pub fn read_all(settings: &Settings<'_>, around: &Surroundings<'_>) -> Vec<OtlpSettings> {
+        let mut names = BTreeSet::new();
+        let mut all = Vec::new();
+        let tables = settings.tables("otlp");
+        for table in &tables {
+            let read = OtlpSettings::read(table, around);
+            table.finish();
+            let Some(read) = read else { continue };
+            if names.insert(read.name.clone()) {
+                all.push(read);
+            } else {
+                table.error("name", format!("two [[otlp]] are called {:?}", read.name.as_str()));
+            }
+        }
+        if tables.is_empty() && environment::of_logs(around.variables, "ENDPOINT").is_some() {
+            let name = "otlp".parse().expect("a destination's name");
+            all.extend(OtlpSettings::of(settings, name, around));
+        }
+        all
+    }
+
+    /// Reads one `[[otlp]]`; the caller ends the reading.
+    pub fn read(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<OtlpSettings> {
+        table.required_text("name", "what this destination is called, such as \"collector\"");
+        let name = table.parsed::<DestinationName>("name");
+        if let Some(name) = &name
+            && name.as_str().starts_with("mail:")
+        {
+            table.error("name", "names that begin with `mail:` are those of people");
+            return None;
+        }
+        // Read on without a name: every problem is told at once.
+        let known = name.is_some();
+        let name = name.or_else(|| "unnamed".parse().ok())?;
+        OtlpSettings::of(table, name, around).filter(|_| known)
+    }
+
+    fn of(
+        table: &Settings<'_>,
+        name: DestinationName,
+        around: &Surroundings<'_>,
+    ) -> Option<OtlpSettings> {
+        let protocol = protocol(table, around);
+        let endpoints = endpoints(table, protocol, around);
+        let headers_from = headers_from(table, around);
+        let ca = file(table, "ca", around);
+        let certificate = file(table, "client_certificate", around);
+        let key = file(table, "client_key", around);
+        if certificate.is_some() != key.is_some()
+            && (table.has("client_certificate") != table.has("client_key"))
+        {
+            table.error("client_certificate", "`client_certificate` and `client_key` go together");
+        }
+        let words = [("gzip", true), ("none", false)];
+        let compression = table.choice("compression", &words).unwrap_or_else(|| {
+            environment::of_logs(around.variables, "COMPRESSION").as_deref() == Some("gzip")
+        });
+        let timeout = table.duration("timeout").or_else(|| environment::timeout(around.variables));
+        if timeout.is_some_and(|timeout| timeout > ATTEMPT_MAX) && table.has("timeout") {
+            table
+                .error("timeout", format!("one attempt takes {} s at most", ATTEMPT_MAX.as_secs()));
+        }
+        let endpoints = endpoints?;
+        let in_the_clear = endpoints.logs.starts_with("http://");
+        if in_the_clear && !headers_from.is_empty() && !endpoints.hosts().all(is_loopback) {
+            table.warn("endpoint", "the headers, which may be secret, go over http:// unprotected");
+        }
+        Some(OtlpSettings {
+            name,
+            protocol,
+            endpoints,
+            headers_from,
+            ca,
+            ca_bundle: around.ca_bundle.map(Path::to_owned),
+            client: certificate.zip(key).map(|(certificate, key)| ClientFiles { certificate, key }),
+            compression,
+            timeout: timeout.unwrap_or(ATTEMPT_MAX).min(ATTEMPT_MAX),
+        })
+    }
+}
+
+fn protocol(table: &Settings<'_>, around: &Surroundings<'_>) -> Protocol {
+    if let Some(chosen) = table.choice("protocol", PROTOCOLS) {
+        return chosen;
+    }
+    let Some(word) = environment::of_logs(around.variables, "PROTOCOL") else {
+        return Protocol::Http;
+    };
+    let known = PROTOCOLS.iter().find(|(name, _)| *name == word);
+    if known.is_none() && !table.has("protocol") {
+        let message = format!(
+            "OTEL_EXPORTER_OTLP_PROTOCOL is {word:?}, which is not spoken here: http/protobuf is"
+        );
+        table.warn("protocol", message);
+    }
+    known.map_or(Protocol::Http, |(_, protocol)| *protocol)
+}
+
+fn endpoints(
+    table: &Settings<'_>,
+    protocol: Protocol,
+    around: &Surroundings<'_>,
+) -> Option<Endpoints> {
+    let base = table.text("endpoint");
+    let place = base.as_ref().map_or_else(|| table.span(), |base| base.span.clone());
+    let variables = around.variables;
+    let default = match protocol {
+        Protocol::Http => "http://localhost:4318",
+        Protocol::Grpc => "http://localhost:4317",
+    };
+    let of_signal = |signal: &str, path: &str| {
+        // What the configuration says goes before the environment.
+        let (text, whole) = match (&base, environment::of_signal(variables, signal, "ENDPOINT")) {
+            (Some(base), _) => (base.value.clone(), false),
+            (None, Some(text)) => (text, true),
+            (None, None) => {
+                let text = environment::of_all(variables, "ENDPOINT");
+                (text.unwrap_or_else(|| default.to_owned()), false)
+            }
+        };
+        let append = protocol == Protocol::Http && !whole;
+        match endpoint(&text, append.then_some(path)) {
+            Ok(url) => Some(url),
+            Err(why) => {
+                table.error_at(place.clone(), format!("{text:?} is no endpoint: {why}"));
+                None
+            }
+        }
+    };
+    let logs = of_signal("LOGS", "v1/logs")?;
+    Some(Endpoints {
+        logs,
+        metrics: of_signal("METRICS", "v1/metrics")?,
+        traces: of_signal("TRACES", "v1/traces")?,
+    })
+}
+
+/// A URL that can be an endpoint, with the signal's path where one is to be appended.
+fn endpoint(text: &str, path: Option<&str>) -> Result<String, &'static str> {
+    let mut url =
+        Url::parse(text).map_err(|_| "expected such as \"https://otlp.example.org:4318\"")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("it begins with http:// or https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("user and password do not go into it but into `headers_file` or `credential`");
+    }
+    if let Some(path) = path {
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/{path}"));
+    }
+    Ok(url.to_string())
+}
+
+fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersFrom> {
+    let mut from = Vec::new();
+    for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS"] {
+        if let Some(text) = (around.variables)(name).filter(|text| !text.is_empty()) {
+            if let Err(error) = otlp_headers::from_variable(&text) {
+                table.error_at(table.span(), format!("{name} cannot be used: {error}"));
+            }
+            from.push(HeadersFrom::Variable(name.to_owned()));
+        }
+    }
+    let mut pairs = Vec::new();
+    let mut tried = http::HeaderMap::new();
+    for (name, value) in table.named_texts("headers") {
+        if let Err(error) =
+            otlp_headers::add(&mut tried, pairs.len() + 1, &name.value, &value.value)
+        {
+            table.error_at(name.span.clone(), format!("`headers`: {error}"));
+        }
+        if ["authorization", "api-key", "x-api-key"].contains(&name.value.to_lowercase().as_str()) {
+            table.warn(
+                "headers",
+                "the configuration is kept in the evidence log: put secrets into `headers_file` or `credential`",
+            );
+        }
+        pairs.push((name.value, value.value));
+    }
+    if !pairs.is_empty() {
+        from.push(HeadersFrom::Settings(pairs));
+    }
+    from.extend(secret(table, "headers_file", around).map(HeadersFrom::Secret));
+    from
+}
+
+/// A secret from the file at `file_key`, or from the credential that `credential` names.
+pub(super) fn secret(
+    table: &Settings<'_>,
+    file_key: &'static str,
+    around: &Surroundings<'_>,
+) -> Option<Source> {
+    let path = file(table, file_key, around);
+    let name = table.text("credential");
+    if let (Some(_), Some(name)) = (&path, &name) {
+        let message = format!("`{file_key}` and `credential` say the same thing: give one");
+        table.error_at(name.span.clone(), message);
+    }
+    if let Some(name) = name {
+        if !Source::is_credential_name(&name.value) {
+            table.error_at(
+                name.span,
+                "`credential` is the name of a LoadCredential=, without a path",
+            );
+            return None;
+        }
+        let directory = (around.variables)("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        return Some(Source::Credential { name: name.value, directory });
+    }
+    path.map(Source::File)
+}
+
+/// A file that is there. One that this user may not read is only warned of: the service may.
+pub(super) fn file(
+    table: &Settings<'_>,
+    key: &'static str,
+    around: &Surroundings<'_>,
+) -> Option<PathBuf> {
+    let text = table.text(key)?;
+    let path = around.directory.join(&text.value);
+    match std::fs::File::open(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            table.warn(key, format!("{} may not be read by this user", path.display()));
+        }
+        Err(error) => {
+            table.error_at(text.span, format!("{} cannot be read: {error}", path.display()));
+        }
+    }
+    Some(path)
+}
+
+impl Endpoints {
+    /// Where a signal goes.
+    pub fn of(&self, signal: Signal) -> &str {
+        match signal {
+            Signal::Logs => &self.logs,
+            Signal::Metrics => &self.metrics,
+            Signal::Traces => &self.traces,
+        }
+    }
+
+    /// The hosts.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        [&self.logs, &self.metrics, &self.traces].into_iter().filter_map(|url| host(url))
+    }
+}
+
+/// The host in a URL that `endpoint` made: between `://` and the port or path.
+fn host(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => authority.split(':').next(),
+    }
+}
+
+/// Tells alert events to an OTLP receiver.
+pub struct OtlpEmitter {
+    sender: Arc<Sender>,
+    resource: Vec<(String, String)>,
+    render: Render,
+    clock: Arc<dyn Clock>,
+}
+
+impl OtlpEmitter {
+    /// An emitter through `sender`, with the resource that `otlp_environment::resource` makes.
+    pub fn new(
+        sender: Arc<Sender>,
+        resource: Vec<(String, String)>,
+        render: Render,
+        clock: Arc<dyn Clock>,
+    ) -> OtlpEmitter {
+        OtlpEmitter { sender, resource, render, clock }
+    }
+}
+
+impl Emitter for OtlpEmitter {
+    fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>> {
+        Box::pin(async move {
+            for delivery in deliveries {
+                let finding = &delivery.event.finding;
+                let sentence = (self.render)(&delivery.kind, &finding.key, &finding.values);
+                let now = self.clock.now();
+                let request = otlp_record::request(&self.resource, delivery, &sentence, now);
+                self.sender.send(Signal::Logs, request.encode_to_vec()).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn beat(&self, now: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
+        let request = otlp_record::heartbeat(&self.resource, now);
+        Box::pin(async move { self.sender.send(Signal::Logs, request.encode_to_vec()).await })
+    }
+}
+
+/// What `protocol` may say.
+const PROTOCOLS: &[(&str, Protocol)] =
+    &[("http/protobuf", Protocol::Http), ("grpc", Protocol::Grpc)];

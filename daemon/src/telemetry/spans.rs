@@ -1,0 +1,91 @@
+//! Spans, one a run, over OTLP; off by default (`[telemetry] spans = true`).
+//!
+//! tracing makes them, the SDK gathers them, and they take the same way out as alert events.
+
+use std::sync::{Arc, OnceLock};
+
+use attestd_core::Settings;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use prost::Message;
+use tokio::runtime::Handle;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::Layer;
+
+use super::log::Beside;
+use crate::delivery::otlp_record::SCOPE;
+use crate::delivery::otlp_sender::{Sender, Signal};
+
+/// Reads `[telemetry]`, and ends the reading: whether there are spans.
+pub fn read(table: &Settings<'_>) -> bool {
+    let spans = table.flag("spans").unwrap_or(false);
+    table.finish();
+    spans
+}
+
+/// What is known of this daemon once its store is open; spans that end before wait for nothing and go without.
+pub type LateResource = Arc<OnceLock<Vec<(String, String)>>>;
+
+/// The spans of this process.
+pub struct Spans {
+    provider: SdkTracerProvider,
+}
+
+impl Spans {
+    /// Spans to these receivers, sent on `runtime`.
+    pub fn new(senders: Vec<Arc<Sender>>, resource: LateResource, runtime: Handle) -> Spans {
+        let exporter = Exporter { senders, resource, runtime };
+        Spans { provider: SdkTracerProvider::builder().with_batch_exporter(exporter).build() }
+    }
+
+    /// The layer that turns our own spans into those of OpenTelemetry, for `log::start`.
+    pub fn layer(&self) -> Beside {
+        let ours = filter_fn(|meta| meta.is_span() && meta.target().starts_with(SCOPE));
+        let tracer = self.provider.tracer(SCOPE);
+        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours).boxed()
+    }
+
+    /// Sends what is gathered, five seconds at most. Blocks: call it through `spawn_blocking`.
+    pub fn stop(self) {
+        if let Err(error) = self.provider.shutdown() {
+            tracing::debug!(%error, "Spans were lost at the end.");
+        }
+    }
+}
+
+/// Runs on the SDK's own thread, which has no reactor: what it sends, the runtime sends.
+struct Exporter {
+    senders: Vec<Arc<Sender>>,
+    resource: LateResource,
+    runtime: Handle,
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+impl SpanExporter for Exporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let known = self.resource.get().cloned().unwrap_or_default();
+        let pairs = known.into_iter().map(|(name, value)| KeyValue::new(name, value));
+        let resource = Resource::builder_empty().with_attributes(pairs).build();
+        let spans = group_spans_by_resource_and_scope(batch, &(&resource).into());
+        let body = ExportTraceServiceRequest { resource_spans: spans }.encode_to_vec();
+        for sender in &self.senders {
+            let (sender, body) = (Arc::clone(sender), body.clone());
+            let sent = self.runtime.spawn(async move { sender.send(Signal::Traces, body).await });
+            let failed = |reason: String| OTelSdkError::InternalFailure(reason);
+            sent.await
+                .map_err(|error| failed(error.to_string()))?
+                .map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+}

@@ -65,10 +65,10 @@ pub struct NoPath {
 impl Anchors {
     /// The operating system's anchors, read once in the life of the process: 145 of them take about 90 KB.
     pub fn system() -> Result<Arc<Anchors>, Reason> {
-        static SYSTEM: OnceLock<Arc<Anchors>> = OnceLock::new();
-        let anchors = SYSTEM.get_or_init(|| {
+        static READ: OnceLock<Arc<Anchors>> = OnceLock::new();
+        let anchors = READ.get_or_init(|| {
             let found = rustls_native_certs::load_native_certs();
-            Arc::new(Anchors::of("system", &found.certs))
+            Arc::new(Anchors::of(SYSTEM, &found.certs))
         });
         if anchors.anchors.is_empty() {
             let reason = Reason::new(
@@ -263,6 +263,8 @@ fn borrow<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
     }
 }
 
+/// The source of the operating system's own anchors.
+pub const SYSTEM: &str = "system";
 /// How many paths of one chain are kept: cross-signing gives two or three.
 pub const PATHS_MAX: usize = 4;
 /// The largest file of trust anchors, in bytes: the system's own bundle is under 300 KB.

@@ -1,18 +1,735 @@
-//! The kind `dspt`.
+//! The kind `dspt`: is our Data Security and Protection Toolkit published, and at the level that we claim?
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attestd_core::CheckKind;
+use attestd_core::finding::Finding;
+use attestd_core::obligation::{Period, days_until, severity, tier, today};
+use attestd_core::{
+    BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, FindingSpec, Judgement,
+    Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, Timestamp,
+    Unseen,
+};
+use serde::{Deserialize, Serialize};
+
+use self::source::Place;
+pub use self::status::{Edition, Level};
+use crate::data;
+use crate::look::http;
+use crate::register::{self, Ignored, NotApplicable, Source};
+
+mod export;
+mod page;
+mod source;
+mod status;
 
 /// The kind.
 pub const KIND: CheckKind = CheckKind {
     name: "dspt",
-    summary: "",
-    docs: "",
-    example: "",
-    findings: &[],
+    summary: "The Data Security and Protection Toolkit status published for an ODS code (page reading unverified: use the CSV export)",
+    docs: DOCS,
+    example: EXAMPLE,
+    findings: &[
+        NOT_PUBLISHED,
+        NOT_MET,
+        LAPSED,
+        BELOW_CLAIM,
+        APPROACHING_WITHOUT_PLAN,
+        APPROACHING,
+        PLAN_ENDING,
+        PUBLICATION_DUE,
+        EXPORT_OLD,
+        ABOVE_CLAIM,
+        DEADLINE_OVERRIDDEN,
+        DATA_OLD,
+        register::NOT_APPLICABLE,
+        register::APPLICABILITY_DUE,
+        register::APPLICABILITY_OVERDUE,
+        register::PARTLY_READ,
+    ],
     endpoints: false,
-    every: "6h",
+    every: "24h",
     timeout: Duration::from_secs(30),
-    build: |_, _| None,
+    build,
 };
+
+const DOCS: &str = "\
+## What it looks at
+The status that the toolkit publishes for each ODS code: from a CSV export that a person drops into a folder (the
+default), from the same CSV at a URL, or from the organisation page.
+
+**Page reading unverified: the page's real markup has not been seen; until a person confirms it, the CSV dropped into a
+folder is the documented default.** The page is read by the text of its headers (`Status`, `Date Published`); anything
+that does not fit exactly is Unknown.
+
+## How it judges
+An edition is good until the next edition's deadline, that day included: `2025-26 Standards Met` until 30 June 2027.
+- Fail: nothing published, `Standards Not Met`, a lapsed edition, a level below the one we claim, `Approaching Standards`
+  without an improvement plan in date.
+- Warn: the next edition is not published and its deadline is 90, 60, 30, 14, 7 or 1 days away (a lead time on another day
+  moves to the working day before); `Approaching Standards` with a plan in date; an export over 35 days old.
+- Note: a level above the claim; an overridden deadline; a table of deadlines verified over 12 months ago.
+
+The latest edition counts, whatever the order of the rows; of two rows of one edition, the later date. A deadline can be
+overridden by a `[[deadline]]` of the configuration with its source and who authorised it.
+
+## What it cannot see
+What happens before publication; whether the self-assessment is true; whether the independent audit was done; the status of a
+code that was merged into another. A code that is not in the register or export is Unknown: it is not `Not Published`. A 403, a
+challenge or login page, a changed layout, a file cut short or a status in other words is Unknown, with the text kept.
+
+## Settings
+- `codes`: ODS codes; or `register`: a register whose rows of kind `dspt` have the code in `reference`. Or both.
+- `source`: `\"csv\"` (default) or `\"page\"`.
+- `csv`: a file, a folder or a glob (the newest export wins, by the time in its name), or a URL.
+- `page`: the page's URL with `{ODS}` for the code.
+- `claim`: `standards_met`, `standards_exceeded` or `approaching_standards`: what we say of ourselves.
+- `improvement_plan_until`: the last day of an agreed improvement plan.
+
+To renew the export: open https://www.dsptoolkit.nhs.uk/OrganisationSearch, download the spreadsheet (*.csv), and put it
+into the folder under the name it came with.
+
+## What it sends
+With files: nothing. With a URL: one GET for each code (page), or for each code the whole file (CSV), with full TLS verification,
+through `HTTPS_PROXY` where it is set; daily is enough.
+";
+
+const EXAMPLE: &str = r#"[[check]]
+id = "dspt-status"
+kind = "dspt"
+codes = ["8ZZ99"]
+csv = "dspt/"
+claim = "standards_met"
+"#;
+
+fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
+    let codes: Vec<Code> = settings.list("codes");
+    let register = Source::build(settings, context);
+    if !settings.has("codes") && register.is_none() {
+        settings.missing(
+            "codes",
+            "ODS codes such as [\"8ZZ99\"], or `register` with rows of kind dspt",
+        );
+    }
+    if settings.has("codes") && settings.texts("codes").is_empty() {
+        settings.error("codes", "`codes` is empty: at least one ODS code is needed");
+    }
+    let from = settings.choice("source", &[("csv", false), ("page", true)]).unwrap_or(false);
+    let place = if from { page_place(settings) } else { csv_place(settings, context) };
+    let levels = [Level::StandardsExceeded, Level::StandardsMet, Level::ApproachingStandards];
+    let claims = ["standards_exceeded", "standards_met", "approaching_standards"];
+    let words: Vec<(&str, Level)> = claims.into_iter().zip(levels).collect();
+    let claim = settings.choice("claim", &words);
+    let plan_until = settings.date("improvement_plan_until");
+    let mut overrides = Vec::new();
+    for deadline in context.deadlines.iter().filter(|d| d.table == "dspt") {
+        match Edition::of(&deadline.key) {
+            Some(edition) => overrides.push(Override {
+                edition,
+                date: deadline.date,
+                source: deadline.source.clone(),
+                authorised_by: deadline.authorised_by.clone(),
+            }),
+            None => settings.error_at(
+                settings.span(),
+                format!(
+                    "a [[deadline]] of table dspt has an edition such as \"2026-27\", not {:?}",
+                    deadline.key
+                ),
+            ),
+        }
+    }
+    let place = place?;
+    let ca_bundle = context.ca_bundle.clone();
+    Some(Box::new(Dspt { codes, register, place, claim, plan_until, overrides, ca_bundle }))
+}
+
+fn page_place(settings: &Settings<'_>) -> Option<Place> {
+    if settings.has("csv") {
+        settings.error("csv", "`csv` has no use with `source = \"page\"`");
+    }
+    let url = settings.text("page").map_or_else(|| data::dspt().page.clone(), |text| text.value);
+    let checked = http::source_url(&url.replace("{ODS}", "X"));
+    if let Err(message) = checked {
+        settings.error("page", message);
+        return None;
+    }
+    if !url.contains("{ODS}") {
+        settings.error("page", "`page` needs {ODS} where the code goes");
+        return None;
+    }
+    settings.warn(
+        "source",
+        "page reading is unverified: until a person has confirmed it, prefer the CSV export",
+    );
+    Some(Place::Page(url))
+}
+
+fn csv_place(settings: &Settings<'_>, context: &Context) -> Option<Place> {
+    if settings.has("page") {
+        settings.error("page", "`page` has no use without `source = \"page\"`");
+    }
+    let text =
+        settings.required_text("csv", "a file, a folder or a URL of the toolkit's CSV export")?;
+    if !text.value.contains("://") {
+        return Some(Place::File { path: context.directory.join(&text.value), shown: text.value });
+    }
+    match http::source_url(&text.value) {
+        Ok(url) => Some(Place::Csv(url.to_string())),
+        Err(message) => {
+            settings.error_at(text.span, message);
+            None
+        }
+    }
+}
+
+struct Dspt {
+    codes: Vec<Code>,
+    register: Option<Source>,
+    place: Place,
+    claim: Option<Level>,
+    plan_until: Option<Date>,
+    overrides: Vec<Override>,
+    ca_bundle: Option<PathBuf>,
+}
+
+struct Override {
+    edition: Edition,
+    date: Date,
+    source: String,
+    authorised_by: PersonId,
+}
+
+/// An ODS code: opaque, and compared in upper case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Code(String);
+
+impl std::str::FromStr for Code {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Code, String> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if plain && (1..=12).contains(&text.len()) {
+            return Ok(Code(text.to_ascii_uppercase()));
+        }
+        Err(format!("{text:?} is no ODS code, which is 1 to 12 letters and digits"))
+    }
+}
+
+/// What a target carries.
+#[derive(Debug, Serialize, Deserialize)]
+enum Spec {
+    Code { code: Code, ignored: Option<Ignored> },
+    NotApplicable { given: NotApplicable, ignored: Option<Ignored> },
+    Bad(Reason),
+}
+
+/// What a source said of a code: text as it stands there, parsed only by the judge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Read {
+    matched: String,
+    name: Option<String>,
+    rows: Vec<RowText>,
+    raw: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct RowText {
+    status: String,
+    date: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Facts {
+    Status(Box<Published>),
+    NotApplicable { given: NotApplicable, ignored: Option<Ignored> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Published {
+    code: Code,
+    /// The URL, or the name of the export's file.
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exported: Option<export::Exported>,
+    /// Which table or row was read, and why.
+    matched: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    rows: Vec<RowText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ignored: Option<Ignored>,
+}
+
+impl Check for Dspt {
+    fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
+        Box::pin(async {
+            let plain = |code: &Code| {
+                let spec = Spec::Code { code: code.clone(), ignored: None };
+                self.target(code.0.parse().expect("a code is a target's name"), &spec)
+            };
+            let mut targets: Vec<Target> = self.codes.iter().map(plain).collect();
+            let Some(source) = &self.register else { return Ok(targets) };
+            let register = source.read().await?;
+            let mut ignored = Some(register.ignored.clone());
+            for claimed in register.claimed(&["dspt"]) {
+                let spec = match claimed.row {
+                    Err(reason) => Spec::Bad(reason),
+                    Ok(row) => match (row.not_applicable, row.reference.as_deref().map(str::parse))
+                    {
+                        (Some(given), _) => Spec::NotApplicable { given, ignored: ignored.take() },
+                        (None, Some(Ok(code))) => Spec::Code { code, ignored: ignored.take() },
+                        (None, _) => {
+                            let message = format!(
+                                "{}: row {:?}, column `reference`: expected an ODS code, 1 to 12 letters and digits",
+                                source.shown, row.id
+                            );
+                            Spec::Bad(Reason::new("bad_row", message))
+                        }
+                    },
+                };
+                targets.push(self.target(claimed.name, &spec));
+            }
+            targets.sort_by(|a, b| a.name.cmp(&b.name));
+            targets.dedup_by(|a, b| a.name == b.name);
+            Ok(targets)
+        })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            self.register.iter().map(|source| source.path.clone()).collect();
+        if let Place::File { path, .. } = &self.place {
+            let watched = if path.exists() { Some(path.as_path()) } else { path.parent() };
+            files.extend(watched.map(Path::to_path_buf));
+        }
+        files
+    }
+
+    fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
+        Box::pin(async move {
+            let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {
+                ProbeError::new("bad_spec", format!("a target of another kind: {error}"))
+            })?;
+            match spec {
+                Spec::Bad(reason) => Err(reason.into()),
+                Spec::NotApplicable { given, ignored } => {
+                    Ok(Evidence::of(&Facts::NotApplicable { given, ignored }))
+                }
+                Spec::Code { code, ignored } => {
+                    self.place.read(code, ignored, self.ca_bundle.as_deref()).await
+                }
+            }
+        })
+    }
+
+    fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
+        let today = today(now);
+        let (mut findings, mut unseen) = (Vec::new(), Vec::new());
+        match evidence.read()? {
+            Facts::NotApplicable { given, ignored } => {
+                findings.push(register::not_applicable(&given, today, data::working_days()));
+                findings.extend(ignored.as_ref().and_then(register::partly_read));
+            }
+            Facts::Status(published) => {
+                findings.extend(published.ignored.as_ref().and_then(register::partly_read));
+                findings.extend(export_old(&published, today));
+                let verified = data::dspt().verified_on;
+                if Period::months(12).after(verified) < today {
+                    findings.push(DATA_OLD.finding().with("verified_on", verified.to_string()));
+                }
+                match read_current(&published, today) {
+                    Ok(current) => findings.extend(self.judge_current(&current, today)),
+                    Err(reason) => unseen.push(Unseen { component: None, reason }),
+                }
+            }
+        }
+        Ok(Judgement::new(findings, unseen))
+    }
+
+    fn explain(&self, evidence: &Evidence) -> String {
+        match evidence.read() {
+            Ok(Facts::Status(published)) => self.explain_published(&published),
+            Ok(Facts::NotApplicable { given, .. }) => {
+                format!(
+                    "Said not to apply by {}, to be reviewed on {}.",
+                    given.decided_by, given.review_on
+                )
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn thresholds(&self) -> Vec<String> {
+        let leads: Vec<String> = data::dspt().leads.iter().map(i32::to_string).collect();
+        let mut lines = vec![
+            "an edition is good until the next one's deadline, that day included".to_owned(),
+            format!(
+                "the next edition: Warn {} days before its deadline, Fail from the day after",
+                leads.join(", ")
+            ),
+            format!("an export over {EXPORT_DAYS_MAX} days old: Warn"),
+        ];
+        lines.extend(data::dspt().edition.iter().map(|row| {
+            format!("edition {}: deadline {} ({})", row.edition, row.deadline, row.source)
+        }));
+        lines.extend(self.overrides.iter().map(|own| {
+            format!(
+                "edition {}: deadline {} instead ({}), authorised by {}",
+                own.edition, own.date, own.source, own.authorised_by
+            )
+        }));
+        lines
+    }
+}
+
+impl Dspt {
+    fn target(&self, name: attestd_core::TargetName, spec: &Spec) -> Target {
+        let local = matches!(self.place, Place::File { .. }) || !matches!(spec, Spec::Code { .. });
+        let spec = serde_json::to_value(spec).expect("a spec is plain data");
+        let nature = if local { Nature::Local } else { Nature::PublicRegister };
+        Target { name, nature, files: Vec::new(), spec }
+    }
+
+    fn deadline(&self, edition: Edition) -> Date {
+        self.overridden(edition).map_or(edition.deadline(), |own| own.date)
+    }
+
+    fn overridden(&self, edition: Edition) -> Option<&Override> {
+        self.overrides.iter().find(|own| own.edition == edition)
+    }
+
+    /// The edition that must be published today: the latest whose deadline has passed.
+    fn required(&self, today: Date) -> Edition {
+        let newest = Edition::ending(today.year().saturating_add(2));
+        let editions = (0..=20).map(|back| Edition::ending(newest.end_year() - back));
+        editions.into_iter().find(|edition| self.deadline(*edition) < today).unwrap_or(newest)
+    }
+
+    fn judge_current(&self, current: &Current, today: Date) -> Vec<Finding> {
+        let (leads, working) = (&data::dspt().leads, data::working_days());
+        let mut findings = Vec::new();
+        let Some(edition) = current.edition else {
+            let required = self.required(today);
+            let since = self.deadline(required);
+            findings.push(
+                NOT_PUBLISHED
+                    .finding()
+                    .tier(tier(since, today, leads, working))
+                    .with("edition", required.to_string())
+                    .with("deadline", since.to_string()),
+            );
+            findings.extend(self.show_override(required));
+            return findings;
+        };
+        let with = |spec: &FindingSpec| {
+            spec.finding().with("edition", edition.to_string()).with("level", current.level.title())
+        };
+        let good_until = self.deadline(edition.next());
+        findings.extend(self.show_override(edition.next()));
+        let reached = tier(good_until, today, leads, working);
+        let near = reached.map_or(Severity::Notice, |reached| severity(reached, leads));
+        if good_until < today {
+            let finding = with(&LAPSED).severity(near).tier(reached);
+            let days = days_until(good_until, today).abs();
+            findings.push(finding.with("good_until", good_until.to_string()).with("days", days));
+        } else if reached.is_some() && current.level >= Level::ApproachingStandards {
+            let finding = PUBLICATION_DUE.finding().severity(near).tier(reached);
+            findings.push(
+                finding
+                    .with("edition", edition.next().to_string())
+                    .with("deadline", good_until.to_string())
+                    .with("days", days_until(good_until, today)),
+            );
+        }
+        match current.level {
+            Level::NotPublished | Level::StandardsNotMet | Level::EntryLevel => {
+                findings.push(with(&NOT_MET))
+            }
+            Level::ApproachingStandards => findings.push(self.judge_plan(with, today)),
+            Level::StandardsMet | Level::StandardsExceeded => {}
+        }
+        if let Some(claim) = self.claim {
+            match current.level.cmp(&claim) {
+                std::cmp::Ordering::Less => {
+                    findings.push(with(&BELOW_CLAIM).with("claim", claim.title()))
+                }
+                std::cmp::Ordering::Greater => {
+                    findings.push(with(&ABOVE_CLAIM).with("claim", claim.title()))
+                }
+                std::cmp::Ordering::Equal => {}
+            }
+        }
+        findings
+    }
+
+    fn judge_plan(&self, with: impl Fn(&FindingSpec) -> Finding, today: Date) -> Finding {
+        let (leads, working) = (&data::dspt().leads, data::working_days());
+        let Some(until) = self.plan_until.filter(|until| *until >= today) else {
+            let said = self.plan_until.map_or("none".to_owned(), |until| format!("until {until}"));
+            return with(&APPROACHING_WITHOUT_PLAN).with("plan", said);
+        };
+        match tier(until, today, leads, working) {
+            None => with(&APPROACHING).with("until", until.to_string()),
+            Some(reached) => with(&PLAN_ENDING)
+                .severity(severity(reached, leads))
+                .tier(Some(reached))
+                .with("until", until.to_string())
+                .with("days", days_until(until, today)),
+        }
+    }
+
+    fn show_override(&self, edition: Edition) -> Option<Finding> {
+        let own = self.overridden(edition)?;
+        Some(
+            DEADLINE_OVERRIDDEN
+                .finding()
+                .with("edition", edition.to_string())
+                .with("deadline", own.date.to_string())
+                .with("table", edition.deadline().to_string())
+                .with("source", own.source.clone())
+                .with("authorised_by", own.authorised_by.to_string()),
+        )
+    }
+
+    fn explain_published(&self, published: &Published) -> String {
+        let mut lines =
+            vec![format!("Asked: {} for the code {}.", published.source, published.code.0)];
+        if let Some(exported) = published.exported {
+            let how =
+                if exported.by_name { "the time in its name" } else { "the time of the file" };
+            lines.push(format!("The export is of {}, by {how}.", exported.on));
+        }
+        lines.push(format!("Matched: {}.", published.matched));
+        if let Some(name) = &published.name {
+            lines.push(format!("It is called {name:?}."));
+        }
+        for row in &published.rows {
+            let read = status::read(&row.status);
+            let meaning = match (read.edition, read.level) {
+                (Some(edition), Some(level)) => format!(
+                    "edition {edition}, {}, good until {}",
+                    level.title(),
+                    self.deadline(edition.next())
+                ),
+                (None, Some(level)) => format!("no edition, {}", level.title()),
+                (_, None) => "not a status that is known".to_owned(),
+            };
+            lines.push(format!("Row: {:?} on {:?}: {meaning}.", row.status, row.date));
+        }
+        lines.push(
+            "The latest edition counts; of two rows of one edition, the later date.".to_owned(),
+        );
+        lines.join("\n")
+    }
+}
+
+/// The status that counts today.
+struct Current {
+    /// Absent where nothing is published.
+    edition: Option<Edition>,
+    level: Level,
+}
+
+/// The latest edition among the rows, or why they cannot be believed.
+fn read_current(published: &Published, today: Date) -> Result<Current, Reason> {
+    let refuse = |code: &str, row: &RowText, why: &str| {
+        Reason::new(
+            code,
+            format!("{}: {:?} on {:?}: {why}", published.source, row.status, row.date),
+        )
+    };
+    if published.exported.is_some_and(|exported| exported.on > today) {
+        let message = format!("{} is dated after today, which is not believed", published.source);
+        return Err(Reason::new("date_in_future", message));
+    }
+    type Parsed<'r> = (Option<Edition>, Option<Level>, Option<Date>, &'r RowText);
+    let mut rows: Vec<Parsed<'_>> = Vec::new();
+    for row in &published.rows {
+        let read = status::read(&row.status);
+        let date = status::read_date(&row.date);
+        if date.is_none() && !row.date.trim().is_empty() {
+            return Err(refuse(
+                "date_unrecognised",
+                row,
+                "the day of publication is no date that is known",
+            ));
+        }
+        if date.is_some_and(|date| date > today) {
+            return Err(refuse(
+                "date_in_future",
+                row,
+                "it is dated after today, which is not believed",
+            ));
+        }
+        if read.edition.is_some_and(|edition| edition.begins() > today) {
+            return Err(refuse("edition_not_begun", row, "that edition has not begun"));
+        }
+        rows.push((read.edition, read.level, date, row));
+    }
+    // An edition that is listed and not published says nothing against the one before it.
+    let editions =
+        rows.iter().filter(|row| row.1 != Some(Level::NotPublished)).filter_map(|row| row.0);
+    let latest = editions.max();
+    if let Some(row) =
+        rows.iter().find(|row| row.1.is_none() && (row.0.is_none() || row.0 == latest))
+    {
+        return Err(refuse("status_unrecognised", row.3, "that is no status that is known"));
+    }
+    let bare = rows.iter().find(|row| row.0.is_none());
+    let Some(edition) = latest else {
+        return match (bare, rows.first()) {
+            (Some((_, Some(level), _, row)), _) if *level != Level::NotPublished => Err(refuse(
+                "edition_missing",
+                row,
+                "it names no edition, so nothing says until when it is good",
+            )),
+            (_, Some(_)) => Ok(Current { edition: None, level: Level::NotPublished }),
+            (_, None) => Err(Reason::new("empty", format!("{} has no row", published.source))),
+        };
+    };
+    if let Some(row) = bare {
+        return Err(refuse("ambiguous", row.3, "it names no edition, and other rows do"));
+    }
+    let of_latest =
+        || rows.iter().filter(|row| row.0 == latest && row.1 != Some(Level::NotPublished));
+    let newest = of_latest().map(|row| row.2).max().flatten();
+    let mut levels: Vec<(Level, &RowText)> =
+        of_latest().filter(|row| row.2 == newest).filter_map(|row| Some((row.1?, row.3))).collect();
+    levels.sort_by_key(|(level, _)| *level);
+    match (levels.first(), levels.last()) {
+        (Some((worst, _)), Some((best, row))) if worst != best => Err(refuse(
+            "ambiguous",
+            row,
+            "the same edition stands there twice, at different levels",
+        )),
+        (Some((_, row)), _) if newest.is_none() => {
+            Err(refuse("date_missing", row, "it is published, and no day says when"))
+        }
+        (Some((level, _)), _) => Ok(Current { edition: Some(edition), level: *level }),
+        (None, _) => Err(Reason::new("empty", format!("{} has no row", published.source))),
+    }
+}
+
+fn export_old(published: &Published, today: Date) -> Option<Finding> {
+    let exported = published.exported?;
+    let age = days_until(today, exported.on);
+    (age > EXPORT_DAYS_MAX).then(|| {
+        EXPORT_OLD
+            .finding()
+            .with("file", published.source.clone())
+            .with("on", exported.on.to_string())
+            .with("days", age)
+    })
+}
+
+/// A cell as it is kept.
+fn cut(text: &str) -> String {
+    text.trim().chars().take(CELL_MAX).collect()
+}
+
+const NOT_PUBLISHED: FindingSpec = FindingSpec {
+    code: "dspt_not_published",
+    means: Means::Fail,
+    severity: Severity::Critical,
+    message: "nothing is published; {edition} was due by {deadline}",
+    remedy: "publish the self-assessment at www.dsptoolkit.nhs.uk",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086); DSPT News/161",
+};
+const NOT_MET: FindingSpec = FindingSpec {
+    code: "dspt_standards_not_met",
+    means: Means::Fail,
+    severity: Severity::Warning,
+    message: "the published status of {edition} is {level}",
+    remedy: "complete what is missing and publish again, or agree an improvement plan",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086)",
+};
+const LAPSED: FindingSpec = FindingSpec {
+    code: "dspt_lapsed",
+    means: Means::Fail,
+    severity: Severity::Critical,
+    message: "{edition} {level} was good until {good_until}, {days} days ago, and nothing newer is published",
+    remedy: "publish the current edition at www.dsptoolkit.nhs.uk",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086); DSPT News/161",
+};
+const BELOW_CLAIM: FindingSpec = FindingSpec {
+    code: "dspt_below_claim",
+    means: Means::Fail,
+    severity: Severity::Warning,
+    message: "the published status of {edition} is {level}, and we claim {claim}",
+    remedy: "correct the claim wherever it is made, or reach the level and publish again",
+    reference: "S0 NHS England may audit any stated compliance assertion; S3 IT service providers 1",
+};
+const APPROACHING_WITHOUT_PLAN: FindingSpec = FindingSpec {
+    code: "dspt_approaching_without_plan",
+    means: Means::Fail,
+    severity: Severity::Warning,
+    message: "{edition} is {level}, with no improvement plan in date ({plan})",
+    remedy: "agree an improvement plan and set `improvement_plan_until`, or reach Standards Met and publish again",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086)",
+};
+const APPROACHING: FindingSpec = FindingSpec {
+    code: "dspt_approaching_standards",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "{edition} is {level}, with an improvement plan until {until}",
+    remedy: "carry out the improvement plan and publish Standards Met before it ends",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086)",
+};
+const PLAN_ENDING: FindingSpec = FindingSpec {
+    code: "dspt_improvement_plan_ending",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "{edition} is {level}, and its improvement plan ends on {until}, in {days} days",
+    remedy: "carry out the improvement plan and publish Standards Met before it ends",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086)",
+};
+const PUBLICATION_DUE: FindingSpec = FindingSpec {
+    code: "dspt_publication_due",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "{edition} is due by {deadline}, in {days} days, and not published",
+    remedy: "finish the self-assessment and its independent audit, and publish at www.dsptoolkit.nhs.uk",
+    reference: "S3 IT service providers 1; S4 DSPT (DAPB0086); DSPT News/161",
+};
+const EXPORT_OLD: FindingSpec = FindingSpec {
+    code: "dspt_export_old",
+    means: Means::Warn,
+    severity: Severity::Warning,
+    message: "{file} was exported on {on}, {days} days ago",
+    remedy: "open https://www.dsptoolkit.nhs.uk/OrganisationSearch, download the spreadsheet (*.csv), and put it into the folder under the name it came with",
+    reference: "DSPT News/34 (the export is refreshed every 10 minutes); attestd semantics F3 (35 days)",
+};
+const ABOVE_CLAIM: FindingSpec = FindingSpec {
+    code: "dspt_above_claim",
+    means: Means::Note,
+    severity: Severity::Notice,
+    message: "the published status of {edition} is {level}, above the {claim} that we claim",
+    remedy: "nothing is wrong; the claim could say more",
+    reference: "S3 IT service providers 1",
+};
+const DEADLINE_OVERRIDDEN: FindingSpec = FindingSpec {
+    code: "dspt_deadline_overridden",
+    means: Means::Note,
+    severity: Severity::Notice,
+    message: "the deadline of {edition} is {deadline} instead of {table}: {source}, authorised by {authorised_by}",
+    remedy: "remove the [[deadline]] when it no longer holds",
+    reference: "the [[deadline]] of the configuration",
+};
+const DATA_OLD: FindingSpec = FindingSpec {
+    code: "dspt_data_old",
+    means: Means::Note,
+    severity: Severity::Notice,
+    message: "the table of editions and deadlines was last verified on {verified_on}, over 12 months ago",
+    remedy: "update attestd, or hold the deadlines against www.dsptoolkit.nhs.uk/News and override what moved",
+    reference: "attestd checks/data/dspt.toml; DSPT News/161",
+};
+
+/// An export older than this is no longer current, in days (semantics F3).
+const EXPORT_DAYS_MAX: i32 = 35;
+/// A cell, in characters: twice the longest status. A whole history of them must fit a record of 65,535 bytes.
+const CELL_MAX: usize = 100;
+#[cfg(test)]
+mod tests;

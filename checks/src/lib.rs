@@ -4,6 +4,8 @@ pub mod certificate;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
+#[cfg(test)]
+mod fixtures;
 pub mod look;
 pub mod policy_review;
 pub mod register;

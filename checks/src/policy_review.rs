@@ -1,18 +1,605 @@
-//! The kind `policy_review`.
+//! The kind `policy_review`: was each policy reviewed in time, by someone, and not changed since?
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attestd_core::CheckKind;
+use attestd_core::check::sha256_hex;
+use attestd_core::finding::Finding;
+use attestd_core::obligation::{Period, days_until, severity, tier, today};
+use attestd_core::{
+    BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, FindingSpec, Judgement,
+    Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, TargetName,
+    Timestamp, Unseen,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::data;
+use crate::look::document::{self, Seen};
+use crate::look::front_matter::{self, Field, Fields, Form};
+use crate::register::{self, Done, Ignored, NotApplicable, REVIEW_LEADS, Row, Source};
 
 /// The kind.
 pub const KIND: CheckKind = CheckKind {
     name: "policy_review",
-    summary: "",
-    docs: "",
-    example: "",
-    findings: &[],
+    summary: "Policy documents and register rows: reviewed in time, by someone, and not changed since",
+    docs: DOCS,
+    example: EXAMPLE,
+    findings: &[
+        OVERDUE,
+        NEVER,
+        DUE_SOON,
+        INTERVAL_TOO_LONG,
+        REVIEWER_MISSING,
+        CHANGED,
+        CHANGED_RECENTLY,
+        register::NOT_APPLICABLE,
+        register::APPLICABILITY_DUE,
+        register::APPLICABILITY_OVERDUE,
+        register::PARTLY_READ,
+    ],
     endpoints: false,
     every: "6h",
-    timeout: Duration::from_secs(30),
-    build: |_, _| None,
+    timeout: Duration::from_secs(20),
+    build,
 };
+
+const DOCS: &str = "\
+## What it looks at
+Documents with front matter (Markdown or text with YAML between `---` or TOML between `+++`, or whole YAML and TOML
+files), each its own target; and the rows of kind `policy_review` of the register.
+
+A document says of itself: `last_reviewed` (or `reviewed`): a day such as `2026-01-05`, or `never`; `reviewed_by` (or
+`reviewer`); `review_interval` (or `interval`), such as `12 months`.
+
+## How it judges
+The review is due one interval after the last one, at the end of that day; a register row may state `due` itself.
+- Fail: overdue; stated as never reviewed.
+- Warn: due in 30, 14 or 3 days (or on the working day before); an interval over 12 months; no reviewer; the text changed over 14
+  days ago and was not reviewed since.
+- Note: the text changed within the last 14 days.
+- Unknown: no date is recorded, the date cannot be read, or it lies in the future.
+
+Changed means: the body without the front matter, white space aside, is not what it was when this review date was first
+seen. For a register row it is the file named as `evidence`.
+
+## What it cannot see
+Whether the review was thorough; changes made before attestd first saw the review date; the content of a link. Names of
+reviewers are not recorded: only that there is one and, where the name is the id of a person of the configuration, that id.
+
+## Settings
+- `documents`: paths or globs, such as `[\"policies/*.md\"]`.
+- `register`: the register, a CSV or TOML file. At least one of the two is needed.
+- `interval`: what holds where a document or row states none; 12 months unless set.
+
+## What it sends
+Nothing.
+";
+
+const EXAMPLE: &str = r#"[[check]]
+id = "policies"
+kind = "policy_review"
+documents = ["policies/*.md"]
+"#;
+
+fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
+    let mut globs = Vec::new();
+    for text in settings.texts("documents") {
+        match glob::Pattern::new(&text.value) {
+            Ok(_) => globs.push(text.value),
+            Err(error) => {
+                settings.error_at(text.span, format!("{:?} is no glob: {error}", text.value))
+            }
+        }
+    }
+    let register = Source::build(settings, context);
+    if !settings.has("documents") && register.is_none() {
+        settings.missing("documents", "globs such as [\"policies/*.md\"], or a `register`");
+    } else if settings.has("documents") && settings.texts("documents").is_empty() {
+        settings.error("documents", "`documents` is empty: at least one path or glob is needed");
+    }
+    let interval = settings.parsed("interval").unwrap_or(INTERVAL);
+    if interval.longer_than(INTERVAL) {
+        settings.warn(
+            "interval",
+            "reviews are due every 12 months (S3, IT service providers, clause 2)",
+        );
+    }
+    let (directory, people) = (context.directory.clone(), context.people.clone());
+    Some(Box::new(PolicyReview { globs, register, interval, directory, people }))
+}
+
+struct PolicyReview {
+    globs: Vec<String>,
+    register: Option<Source>,
+    interval: Period,
+    directory: PathBuf,
+    people: BTreeSet<PersonId>,
+}
+
+/// What a target carries.
+#[derive(Debug, Serialize, Deserialize)]
+enum Spec {
+    Document(PathBuf),
+    Row { row: Box<Row>, ignored: Option<Ignored> },
+    Bad(Reason),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Facts {
+    last_reviewed: Done,
+    reviewer: Reviewer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interval: Option<Period>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<Date>,
+    /// The text as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// The text as it was when this review date was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reviewed_body: Option<String>,
+    /// The day on which the two were first seen to differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed_on: Option<Date>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evidence: Option<Seen>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_applicable: Option<NotApplicable>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ignored: Option<Ignored>,
+}
+
+/// Who reviewed it; a name that is no person's id is not kept (T6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reviewer {
+    Missing,
+    Recorded,
+    Person(PersonId),
+}
+
+impl Check for PolicyReview {
+    fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
+        Box::pin(async {
+            let (globs, directory) = (self.globs.clone(), self.directory.clone());
+            let found = tokio::task::spawn_blocking(move || documents(&globs, &directory)).await;
+            let mut targets = found.unwrap_or_else(|error| {
+                Err(Reason::new("unreadable", format!("listing documents: {error}")))
+            })?;
+            let Some(source) = &self.register else { return Ok(targets) };
+            let register = source.read().await?;
+            let mut ignored = Some(register.ignored.clone());
+            for claimed in register.claimed(&["policy_review"]) {
+                let (spec, evidence) = match claimed.row {
+                    Ok(row) => {
+                        let evidence = row.evidence.clone().filter(|e| !e.contains("://"));
+                        (Spec::Row { row: Box::new(row), ignored: ignored.take() }, evidence)
+                    }
+                    Err(reason) => (Spec::Bad(reason), None),
+                };
+                let files = evidence.map(|path| self.directory.join(path)).into_iter().collect();
+                targets.push(target(claimed.name, files, &spec));
+            }
+            Ok(targets)
+        })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let folders = self.globs.iter().map(|glob| self.directory.join(fixed_part(glob)));
+        folders.chain(self.register.iter().map(|source| source.path.clone())).collect()
+    }
+
+    fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
+        Box::pin(async move {
+            let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {
+                ProbeError::new("bad_spec", format!("a target of another kind: {error}"))
+            })?;
+            let (people, directory) = (self.people.clone(), self.directory.clone());
+            let shown = look.target.name.to_string();
+            let read = tokio::task::spawn_blocking(move || match spec {
+                Spec::Bad(reason) => Err(reason),
+                Spec::Document(path) => read_document(&path, &shown, &people),
+                Spec::Row { row, ignored } => Ok(read_row(*row, ignored, &directory)),
+            });
+            let mut facts = read.await.unwrap_or_else(|error| {
+                Err(Reason::new("unreadable", format!("reading {}: {error}", look.target.name)))
+            })?;
+            let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
+            carry_forward(&mut facts, before.as_ref(), today(look.now));
+            Ok(Evidence::of(&facts))
+        })
+    }
+
+    fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
+        let (facts, today): (Facts, Date) = (evidence.read()?, today(now));
+        let (mut findings, mut unseen) = (Vec::new(), Vec::new());
+        findings.extend(facts.ignored.as_ref().and_then(register::partly_read));
+        if let Some(given) = &facts.not_applicable {
+            findings.push(register::not_applicable(given, today, data::working_days()));
+            return Ok(Judgement::new(findings, unseen));
+        }
+        if let Some(Seen::Unseen(reason)) = &facts.evidence {
+            let component = "evidence".parse().expect("a plain word");
+            unseen.push(Unseen { component: Some(component), reason: reason.clone() });
+        }
+        match facts.last_reviewed {
+            Done::Unrecorded => {
+                let reason = Reason::new("never_recorded", "no review was ever recorded")
+                    .remedy("write `last_reviewed` with the day of the last review, or `never`");
+                unseen.push(Unseen { component: None, reason });
+            }
+            Done::Never => findings.push(NEVER.finding()),
+            Done::On(last) if last > today => {
+                let message = format!("the last review is dated {last}, which is in the future");
+                let reason = Reason::new("date_in_future", message).remedy("correct the date");
+                unseen.push(Unseen { component: None, reason });
+            }
+            Done::On(last) => self.judge_review(&facts, last, today, &mut findings),
+        }
+        Ok(Judgement::new(findings, unseen))
+    }
+
+    fn explain(&self, evidence: &Evidence) -> String {
+        let facts: Facts = match evidence.read() {
+            Ok(facts) => facts,
+            Err(error) => return error.to_string(),
+        };
+        let last = match facts.last_reviewed {
+            Done::On(last) => {
+                format!("Last reviewed on {last}; due by {}.", self.due(&facts, last))
+            }
+            Done::Never => "Stated as never reviewed.".to_owned(),
+            Done::Unrecorded => "No review is recorded.".to_owned(),
+        };
+        let interval = facts.interval.map_or_else(
+            || format!("Interval: {}, since none is stated.", self.interval),
+            |own| format!("Interval: {own}, as stated."),
+        );
+        let changed = match (&facts.reviewed_body, facts.changed_on) {
+            (_, Some(on)) => format!("Changed since that review; first seen on {on}."),
+            (Some(_), None) => "Not changed since that review date was first seen.".to_owned(),
+            (None, None) => "No text to compare.".to_owned(),
+        };
+        [last, interval, changed].join("\n")
+    }
+
+    fn thresholds(&self) -> Vec<String> {
+        vec![
+            format!("due {} after the last review unless stated otherwise", self.interval),
+            "due soon: Warn 30 and 14 days before, Critical from 3 days before; overdue: Fail"
+                .to_owned(),
+            format!("an interval over {INTERVAL}: Warn"),
+            format!("changed since its review: Note for {CHANGED_DAYS_MAX} days, then Warn"),
+        ]
+    }
+}
+
+impl PolicyReview {
+    fn due(&self, facts: &Facts, last: Date) -> Date {
+        facts.due.unwrap_or_else(|| facts.interval.unwrap_or(self.interval).after(last))
+    }
+
+    fn judge_review(&self, facts: &Facts, last: Date, today: Date, findings: &mut Vec<Finding>) {
+        let due = self.due(facts, last);
+        let reached = tier(due, today, &REVIEW_LEADS, data::working_days());
+        let dated = |spec: &FindingSpec| {
+            let near = reached.map_or(spec.severity, |reached| severity(reached, &REVIEW_LEADS));
+            spec.finding()
+                .severity(near)
+                .tier(reached)
+                .with("last", last.to_string())
+                .with("due", due.to_string())
+                .with("days", days_until(due, today).abs())
+        };
+        if due < today {
+            findings.push(dated(&OVERDUE));
+        } else if reached.is_some() {
+            findings.push(dated(&DUE_SOON));
+        }
+        let longest = INTERVAL.after(last);
+        if due > longest {
+            let finding = INTERVAL_TOO_LONG.finding().with("due", due.to_string());
+            findings.push(finding.with("longest", longest.to_string()));
+        }
+        if facts.reviewer == Reviewer::Missing {
+            findings.push(REVIEWER_MISSING.finding().with("last", last.to_string()));
+        }
+        if let Some(changed) = facts.changed_on {
+            let recent = days_until(today, changed) <= CHANGED_DAYS_MAX;
+            let spec = if recent { &CHANGED_RECENTLY } else { &CHANGED };
+            findings.push(
+                spec.finding().with("changed", changed.to_string()).with("last", last.to_string()),
+            );
+        }
+    }
+}
+
+/// The documents that the globs match now. A glob that matches nothing is a target too: it would hide a whole folder.
+fn documents(globs: &[String], directory: &Path) -> Result<Vec<Target>, Reason> {
+    let root = glob::Pattern::escape(&directory.to_string_lossy());
+    let mut names = BTreeSet::new();
+    let mut targets = Vec::new();
+    for text in globs {
+        let pattern =
+            if Path::new(text).is_absolute() { text.clone() } else { format!("{root}/{text}") };
+        let paths = glob::glob(&pattern)
+            .map_err(|error| Reason::new("bad_glob", format!("{text}: {error}")))?;
+        let before = targets.len();
+        for path in paths {
+            let (path, spec) = match path {
+                Ok(path) => (path.clone(), Spec::Document(path)),
+                Err(error) => {
+                    let shown = error.path().display().to_string();
+                    let reason = document::unreadable(&shown, error.error());
+                    (error.path().to_path_buf(), Spec::Bad(reason))
+                }
+            };
+            let shown =
+                path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
+            let name = shown.parse().unwrap_or_else(|_| hashed(&shown));
+            if targets.len() == DOCUMENTS_MAX {
+                let message = format!("{text} and others match over {DOCUMENTS_MAX} documents");
+                return Err(Reason::new("limit_documents", message));
+            }
+            if names.insert(shown) {
+                targets.push(target(name, vec![path], &spec));
+            }
+        }
+        if targets.len() == before && !names.contains(text) {
+            let reason = Reason::new("no_documents", format!("{text} matches no document"))
+                .remedy("correct the glob, or put the documents there");
+            let name = text.parse().unwrap_or_else(|_| hashed(text));
+            targets.push(target(name, Vec::new(), &Spec::Bad(reason)));
+        }
+    }
+    Ok(targets)
+}
+
+/// A name for a path that is too long for one, or holds control characters.
+fn hashed(path: &str) -> TargetName {
+    let digest = sha256_hex(path.as_bytes());
+    format!("document {}", &digest[..16]).parse().expect("hex digits make a name")
+}
+
+/// The folder of a glob: its path up to the first part with a wildcard.
+fn fixed_part(glob: &str) -> PathBuf {
+    let plain = |part: &std::path::Component<'_>| {
+        !part.as_os_str().to_string_lossy().contains(['*', '?', '['])
+    };
+    let parts: Vec<_> = Path::new(glob).components().collect();
+    let folders = &parts[..parts.len().saturating_sub(1)];
+    folders.iter().take_while(|part| plain(part)).collect()
+}
+
+fn target(name: TargetName, files: Vec<PathBuf>, spec: &Spec) -> Target {
+    let spec = serde_json::to_value(spec).expect("a spec is plain data");
+    Target { name, nature: Nature::Local, files, spec }
+}
+
+fn read_document(path: &Path, shown: &str, people: &BTreeSet<PersonId>) -> Result<Facts, Reason> {
+    let extension =
+        path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let form = match extension.as_str() {
+        "md" | "markdown" | "txt" => Form::Text,
+        "yaml" | "yml" => Form::Yaml,
+        "toml" => Form::Toml,
+        _ => {
+            let message = format!("{shown} is no Markdown, text, YAML or TOML");
+            return Err(Reason::new("document_unsupported", message)
+                .remedy("keep its review in the register, with the document as `evidence`"));
+        }
+    };
+    let bytes = document::read(path, shown, DOCUMENT_MAX)?;
+    let text = document::text(&bytes, shown)?;
+    let refuse = |message: String| {
+        Reason::new("front_matter_unreadable", format!("{shown}: {message}"))
+            .remedy(format!("correct the front matter of {shown}"))
+    };
+    let read = front_matter::read(text, form).map_err(refuse)?;
+    let mut facts =
+        read_fields(&read.fields, people).map_err(|errors| refuse(errors.join("; ")))?;
+    facts.body = Some(hash_body(read.body, form != Form::Text));
+    Ok(facts)
+}
+
+fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Vec<String>> {
+    let mut errors = Vec::new();
+    let mut one = |names: [&str; 2]| -> Option<String> {
+        let found: Vec<_> =
+            names.iter().filter_map(|name| Some((*name, fields.get(*name)?))).collect();
+        match found.as_slice() {
+            [] => None,
+            [(_, Field::Text(text))] => {
+                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+            }
+            [(name, _)] => {
+                errors.push(format!("`{name}`: expected one plain value"));
+                None
+            }
+            _ => {
+                errors
+                    .push(format!("`{}` and `{}` both stand there; keep one", names[0], names[1]));
+                None
+            }
+        }
+    };
+    let last = one(REVIEWED);
+    let interval = one(INTERVALS);
+    let last_reviewed = match last.as_deref() {
+        None => Done::Unrecorded,
+        Some(text) if text.eq_ignore_ascii_case("never") => Done::Never,
+        Some(text) => register::parse_date(text, false).map_or_else(
+            |expected| {
+                errors.push(format!("the day of review: expected {expected}, or never"));
+                Done::Unrecorded
+            },
+            Done::On,
+        ),
+    };
+    let interval = interval.and_then(|text| match text.parse() {
+        Ok(period) => Some(period),
+        Err(_) => {
+            errors.push("the interval: expected such as \"12 months\" or \"1 year\"".to_owned());
+            None
+        }
+    });
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let reviewer =
+        REVIEWERS.iter().filter_map(|name| fields.get(*name)).map(|f| reviewer(f, people));
+    Ok(Facts {
+        last_reviewed,
+        reviewer: reviewer
+            .into_iter()
+            .find(|r| *r != Reviewer::Missing)
+            .unwrap_or(Reviewer::Missing),
+        interval,
+        due: None,
+        body: None,
+        reviewed_body: None,
+        changed_on: None,
+        evidence: None,
+        not_applicable: None,
+        ignored: None,
+    })
+}
+
+fn reviewer(field: &Field, people: &BTreeSet<PersonId>) -> Reviewer {
+    let names = match field {
+        Field::Text(name) => std::slice::from_ref(name),
+        Field::List(names) => names.as_slice(),
+        Field::Other => return Reviewer::Recorded,
+    };
+    let mut named = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).peekable();
+    if named.peek().is_none() {
+        return Reviewer::Missing;
+    }
+    let person = named.find_map(|name| name.parse().ok().filter(|p| people.contains(p)));
+    person.map_or(Reviewer::Recorded, Reviewer::Person)
+}
+
+fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path) -> Facts {
+    let evidence = row.evidence.as_deref().map(|cell| document::evidence(directory, cell));
+    let body = match &evidence {
+        Some(Seen::File { sha256 }) => Some(sha256.clone()),
+        _ => None,
+    };
+    Facts {
+        last_reviewed: row.last_done,
+        reviewer: row.by.map_or(Reviewer::Missing, Reviewer::Person),
+        interval: row.period,
+        due: row.due.or(row.expires),
+        body,
+        reviewed_body: None,
+        changed_on: None,
+        evidence,
+        not_applicable: row.not_applicable,
+        ignored,
+    }
+}
+
+/// Takes over what the text was when this review date was first seen, and since when it differs.
+fn carry_forward(facts: &mut Facts, before: Option<&Facts>, today: Date) {
+    if !matches!(facts.last_reviewed, Done::On(_)) {
+        return;
+    }
+    let before = before.filter(|before| before.last_reviewed == facts.last_reviewed);
+    let Some(body) = &facts.body else {
+        // The text was not seen this time: what was known of it stays.
+        facts.reviewed_body = before.and_then(|before| before.reviewed_body.clone());
+        facts.changed_on = before.and_then(|before| before.changed_on);
+        return;
+    };
+    let reviewed = before.and_then(|before| before.reviewed_body.clone());
+    let reviewed = reviewed.unwrap_or_else(|| body.clone());
+    if reviewed != *body {
+        facts.changed_on = before.and_then(|before| before.changed_on).or(Some(today));
+    }
+    facts.reviewed_body = Some(reviewed);
+}
+
+/// SHA-256 of the text with white space normalised; of a whole YAML or TOML file without the lines of the review.
+fn hash_body(body: &str, whole: bool) -> String {
+    let review = |line: &str| {
+        let name = line.split([':', '=']).next().map(front_matter::key).unwrap_or_default();
+        let name = name.trim_matches(['"', '\'']);
+        [REVIEWED, REVIEWERS, INTERVALS].iter().any(|names| names.contains(&name))
+    };
+    let lines = body.lines().filter(|line| !(whole && review(line)));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    sha256_hex(words.join(" ").as_bytes())
+}
+
+const OVERDUE: FindingSpec = FindingSpec {
+    code: "review_overdue",
+    means: Means::Fail,
+    severity: Severity::Critical,
+    message: "the review was due by {due}, {days} days ago (last reviewed on {last})",
+    remedy: "review it, and write the day and the reviewer into it or into the register",
+    reference: "S3 IT service providers 2: \"will be reviewed annually\"",
+};
+const NEVER: FindingSpec = FindingSpec {
+    code: "never_reviewed",
+    means: Means::Fail,
+    severity: Severity::Warning,
+    message: "it is stated as never reviewed",
+    remedy: "review it, and write the day and the reviewer into it or into the register",
+    reference: "S3 IT service providers 2: \"will be reviewed annually\"",
+};
+const DUE_SOON: FindingSpec = FindingSpec {
+    code: "review_due_soon",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "the review is due by {due}, in {days} days (last reviewed on {last})",
+    remedy: "plan the review with its owner and approver",
+    reference: "S3 IT service providers 2: \"will be reviewed annually\"",
+};
+const INTERVAL_TOO_LONG: FindingSpec = FindingSpec {
+    code: "review_interval_too_long",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "the next review is set for {due}, and 12 months end on {longest}",
+    remedy: "shorten the interval to 12 months; that DSPT 1.3.1 tolerates three years does not loosen it",
+    reference: "S3 IT service providers 2: \"will be reviewed annually\"",
+};
+const REVIEWER_MISSING: FindingSpec = FindingSpec {
+    code: "reviewer_missing",
+    means: Means::Warn,
+    severity: Severity::Notice,
+    message: "the review of {last} names no reviewer",
+    remedy: "write who reviewed it (`reviewed_by`, or `by` in the register)",
+    reference: "S3 IT service providers 2: \"reviewed and updated by the service provider\"",
+};
+const CHANGED: FindingSpec = FindingSpec {
+    code: "changed_without_review",
+    means: Means::Warn,
+    severity: Severity::Warning,
+    message: "the text changed after its review of {last}, first seen on {changed}, and was not reviewed since",
+    remedy: "review the change, and write the new day of review into it",
+    reference: "S3 IT service providers 2: \"must be reviewed and updated by the service provider in a timely fashion\"",
+};
+const CHANGED_RECENTLY: FindingSpec = FindingSpec {
+    code: "changed_since_review",
+    means: Means::Note,
+    severity: Severity::Notice,
+    message: "the text changed after its review of {last}, first seen on {changed}",
+    remedy: "review the change within 14 days, and write the new day of review into it",
+    reference: "S3 IT service providers 2: \"must be reviewed and updated by the service provider in a timely fashion\"",
+};
+
+const REVIEWED: [&str; 2] = ["last_reviewed", "reviewed"];
+const REVIEWERS: [&str; 2] = ["reviewed_by", "reviewer"];
+const INTERVALS: [&str; 2] = ["review_interval", "interval"];
+/// S3, IT service providers, clause 2: annually.
+const INTERVAL: Period = Period::months(12);
+/// How long a change may wait for its review before it is Warn, in days.
+const CHANGED_DAYS_MAX: i32 = 14;
+/// A document, in bytes: text, not scans.
+const DOCUMENT_MAX: u64 = 2 * 1024 * 1024;
+/// Documents of one check.
+const DOCUMENTS_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The configuration: read whole, with every error at once and its place, or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,39 +240,40 @@ fn checks(
     context: &Context,
     zone: &str,
 ) -> BTreeMap<CheckId, Arc<ConfiguredCheck>> {
-    let mut checks = BTreeMap::new();
+    let (mut checks, mut ids) = (BTreeMap::new(), BTreeSet::new());
     let tables = settings.tables("check");
     if tables.is_empty() {
         settings.missing("check", "at least one [[check]], or nothing is watched");
     }
+    if tables.len() > limits::CHECKS_MAX {
+        settings.error("check", format!("there are over {} checks", limits::CHECKS_MAX));
+    }
     for table in tables.into_iter().take(limits::CHECKS_MAX) {
         let table = match table.text("id") {
             Some(id) => table.called(format!("check {:?}", id.value)),
-            None => {
-                table.missing("id", "what this check is called: a-z, 0-9, '-' and '_'");
-                table
-            }
+            None => table,
         };
-        let id: Option<CheckId> = table.parsed("id");
-        if let Some(id) = &id {
-            let taken =
-                registry::kind(id.as_str()).is_some() || id.as_str() == crate::own::KIND.name;
-            if taken {
-                table.error("id", format!("`{id}` is a kind's name; a check needs one of its own"));
-            }
-            if checks.contains_key(id) {
-                table.error("id", format!("there is a check `{id}` already"));
-            }
-        }
-        let Some(kind) = kind(&table) else { continue };
-        let check = check(&table, kind, context, zone);
-        table.finish();
-        if let (Some(id), Some(mut check)) = (id, check) {
-            check.id = id.clone();
+        let id = id(&table, &mut ids);
+        let check = check(&table, id.clone(), context, zone);
+        if let (Some(id), Some(check)) = (id, check) {
             checks.insert(id, Arc::new(check));
         }
     }
     checks
+}
+
+fn id(table: &Settings<'_>, ids: &mut BTreeSet<CheckId>) -> Option<CheckId> {
+    if !table.has("id") {
+        table.missing("id", "what this check is called: a-z, 0-9, '-' and '_'");
+    }
+    let id: CheckId = table.parsed("id")?;
+    if registry::kind(id.as_str()).is_some() || id.as_str() == crate::own::KIND.name {
+        table.error("id", format!("`{id}` is a kind's name; a check needs one of its own"));
+    }
+    if !ids.insert(id.clone()) {
+        table.error("id", format!("there is a check `{id}` already"));
+    }
+    Some(id)
 }
 
 fn kind(table: &Settings<'_>) -> Option<&'static CheckKind> {
@@ -288,30 +289,37 @@ fn kind(table: &Settings<'_>) -> Option<&'static CheckKind> {
 
 fn check(
     table: &Settings<'_>,
-    kind: &'static CheckKind,
+    id: Option<CheckId>,
     context: &Context,
     zone: &str,
 ) -> Option<ConfiguredCheck> {
+    let kind = kind(table);
     let zone = table.text("zone").map_or_else(|| zone.to_owned(), |zone| zone.value);
-    let text = table.text("schedule").map_or_else(|| kind.every.to_owned(), |text| text.value);
-    let schedule = Schedule::parse(&text, &zone)
-        .map_err(|error| {
-            table.error("schedule", format!("`schedule` of {}: {error}", table.path()))
-        })
-        .ok();
-    let timeout = table.duration("timeout").unwrap_or(kind.timeout);
-    if timeout > limits::TIMEOUT_MAX {
+    let text = table.text("schedule").map(|text| text.value);
+    let text = text.or_else(|| kind.map(|kind| kind.every.to_owned()));
+    let schedule = text.and_then(|text| {
+        Schedule::parse(&text, &zone)
+            .map_err(|error| {
+                table.error("schedule", format!("`schedule` of {}: {error}", table.path()));
+            })
+            .ok()
+    });
+    let timeout = table.duration("timeout");
+    if timeout.is_some_and(|timeout| timeout > limits::TIMEOUT_MAX) {
         table.error("timeout", "`timeout` is 30 s at most: what takes longer is not seen");
     }
     let hold = table.duration("hold").unwrap_or(Duration::ZERO);
     let keep = table.duration("keep").unwrap_or(Duration::ZERO);
+    // Without its kind, nobody knows which keys it may have.
+    let kind = kind?;
     let check = (kind.build)(table, context);
+    table.finish();
     Some(ConfiguredCheck {
-        id: "unnamed".parse().expect("a plain id"),
+        id: id?,
         kind,
         check: Arc::from(check?),
         schedule: schedule?,
-        timeout,
+        timeout: timeout.unwrap_or(kind.timeout),
         hold,
         keep,
     })

@@ -1,8 +1,11 @@
 //! Ways of looking that kinds share, each bounded by named limits.
 
+pub mod document;
 pub mod endpoint;
 pub mod file;
+pub mod front_matter;
 pub mod hello;
+pub mod http;
 pub mod parameters;
 pub mod tcp;
 pub mod text;

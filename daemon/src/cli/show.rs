@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 
 use attestd_core::obligation::london;
 use attestd_core::{Status, Timestamp};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use comfy_table::{LineStyle, TableStyle};
 
 use crate::delivery::sentence::plain;
 
@@ -38,7 +38,7 @@ pub fn error(error: &anyhow::Error) -> String {
 /// A table with only the lines that help.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         table.set_width(PIPE_WIDTH);

@@ -1,0 +1,242 @@
+//! Runs tables of "these files on this day" through the real kind: build, targets, probe, judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use attestd_core::check::Deadline;
+use attestd_core::settings::{Problems, Settings};
+use attestd_core::{
+    Check, CheckKind, Context, Date, Evidence, Judgement, Look, Reason, Timestamp, Unseen,
+};
+use serde::Deserialize;
+use toml::de::DeTable;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    case: Vec<Case>,
+}
+
+/// One row of a table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// One sentence.
+    says: String,
+    today: Date,
+    /// The rest of the `[[check]]` table.
+    settings: String,
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    /// What a server at `{SERVER}` answers.
+    answer: Option<Answer>,
+    /// Earlier days, with the files that they change.
+    #[serde(default)]
+    before: Vec<Earlier>,
+    deadline: Option<Moved>,
+    target: Option<String>,
+    status: String,
+    #[serde(default)]
+    findings: Vec<String>,
+    #[serde(default)]
+    unseen: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: u16,
+    body: String,
+    location: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Earlier {
+    today: Date,
+    files: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Moved {
+    edition: String,
+    date: Date,
+}
+
+/// Holds every case of `text`, and that every row of the kind's catalogue is held by one.
+pub(crate) async fn hold(kind: &CheckKind, text: &str, at_least: usize) {
+    let table: Table = toml::from_str(text).expect("the fixtures are TOML");
+    assert!(table.case.len() >= at_least, "{} cases", table.case.len());
+    let mut held = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for case in &table.case {
+        let (status, findings, unseen) = run(kind, case, &mut held).await;
+        let told = (status.as_str(), findings.as_slice(), unseen.as_slice());
+        if told != (case.status.as_str(), case.findings.as_slice(), case.unseen.as_slice()) {
+            wrong.push(format!("{} ({}): {told:?}", case.says, case.today));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let missing: Vec<&str> =
+        kind.findings.iter().map(|f| f.code).filter(|c| !held.contains(*c)).collect();
+    assert!(missing.is_empty(), "no case holds {missing:?}");
+}
+
+async fn run(
+    kind: &CheckKind,
+    case: &Case,
+    held: &mut BTreeSet<String>,
+) -> (String, Vec<String>, Vec<String>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(case.answer.as_ref()).await;
+    let address = server.as_ref().map(MockServer::uri).unwrap_or_default();
+    let settings = case.settings.replace("{SERVER}", &address);
+    let check = build(kind, &settings, directory.path(), case.deadline.as_ref());
+    let mut before: Option<Evidence> = None;
+    for earlier in &case.before {
+        write(directory.path(), &earlier.files);
+        before = look(&*check, case, earlier.today, before.as_ref()).await.ok();
+        assert!(before.is_some(), "{}: nothing seen on {}", case.says, earlier.today);
+    }
+    write(directory.path(), &case.files);
+    let judgement = match look(&*check, case, case.today, before.as_ref()).await {
+        Ok(evidence) => {
+            assert!(evidence.facts.to_string().len() < 60_000, "it must fit a record");
+            assert!(!check.explain(&evidence).is_empty());
+            check.judge(&evidence, noon(case.today)).expect("its own evidence")
+        }
+        Err(reason) => Judgement::new(Vec::new(), vec![Unseen { component: None, reason }]),
+    };
+    for finding in &judgement.findings {
+        let spec = kind.findings.iter().find(|spec| spec.code == finding.key.code.0);
+        let spec = spec.expect("a finding has its row in the catalogue");
+        let message = spec.message(&finding.key, &finding.values);
+        // A missing value shows as `?`; the hint after a misspelt column ends in one too.
+        assert!(!message.replace("`?", "").contains('?'), "{}: {message}", case.says);
+        held.insert(spec.code.to_owned());
+    }
+    let finding = |f: &attestd_core::Finding| {
+        let tier = f.tier.map_or(String::new(), |tier| format!(" {}", tier.0));
+        format!("{} {}{tier}", f.key.code, f.severity.as_str())
+    };
+    let unseen = |u: &Unseen| match &u.component {
+        Some(component) => format!("{component}: {}", u.reason.code),
+        None => u.reason.code.clone(),
+    };
+    (
+        judgement.status().as_str().to_owned(),
+        judgement.findings.iter().map(finding).collect(),
+        judgement.unseen.iter().map(unseen).collect(),
+    )
+}
+
+async fn look(
+    check: &dyn Check,
+    case: &Case,
+    today: Date,
+    before: Option<&Evidence>,
+) -> Result<Evidence, Reason> {
+    let targets = check.targets().await.map_err(|error| error.reason)?;
+    let named =
+        |t: &&attestd_core::Target| case.target.as_deref().is_none_or(|n| n == t.name.as_str());
+    let target = targets.iter().find(named).expect("the target is there");
+    check.probe(Look { target, before, now: noon(today) }).await.map_err(|error| error.reason)
+}
+
+/// Builds the kind from the rest of its table; it must build without an error.
+pub(crate) fn build(
+    kind: &CheckKind,
+    settings: &str,
+    directory: &Path,
+    moved: Option<&Moved>,
+) -> Box<dyn Check> {
+    let (check, errors) = try_build(kind, settings, directory, moved);
+    assert_eq!(errors, Vec::<String>::new(), "{settings}");
+    check.expect("it builds")
+}
+
+/// Builds the kind, with every error.
+pub(crate) fn try_build(
+    kind: &CheckKind,
+    settings: &str,
+    directory: &Path,
+    moved: Option<&Moved>,
+) -> (Option<Box<dyn Check>>, Vec<String>) {
+    let deadline = moved.map(|moved| Deadline {
+        table: "dspt".to_owned(),
+        key: moved.edition.clone(),
+        date: moved.date,
+        source: "a letter".to_owned(),
+        authorised_by: "alex-owner".parse().expect("an id"),
+    });
+    let context = Context {
+        directory: directory.to_path_buf(),
+        people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
+        ca_bundle: None,
+        deadlines: deadline.into_iter().collect(),
+    };
+    let table = DeTable::parse(settings).expect("the settings are TOML");
+    let problems = Problems::default();
+    let settings = Settings::new(table.get_ref(), table.span(), "the check", &problems);
+    let check = (kind.build)(&settings, &context);
+    settings.finish();
+    drop(settings);
+    let errors = problems.into_vec().into_iter().filter(|p| p.fatal).map(|p| p.message).collect();
+    (check, errors)
+}
+
+async fn serve(answer: Option<&Answer>) -> Option<MockServer> {
+    let answer = answer?;
+    let server = MockServer::start().await;
+    let mut template = ResponseTemplate::new(answer.status).set_body_string(answer.body.clone());
+    if let Some(location) = &answer.location {
+        let moved = ResponseTemplate::new(302).insert_header("location", location.as_str());
+        Mock::given(any()).respond_with(moved).up_to_n_times(1).mount(&server).await;
+    }
+    template = template.insert_header("x-test", "1");
+    Mock::given(any()).respond_with(template).mount(&server).await;
+    Some(server)
+}
+
+fn write(directory: &Path, files: &BTreeMap<String, String>) {
+    for (name, text) in files {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+}
+
+fn noon(day: Date) -> Timestamp {
+    let noon = day.at(12, 0, 0, 0).to_zoned(attestd_core::obligation::london());
+    noon.expect("noon is in no gap").timestamp()
+}
+
+/// A deadline that the configuration overrides.
+pub(crate) fn moved(edition: &str, date: Date) -> Moved {
+    Moved { edition: edition.to_owned(), date }
+}
+
+#[test]
+fn what_each_kind_says_of_itself_is_whole() {
+    for kind in [&crate::policy_review::KIND, &crate::cyber_essentials::KIND, &crate::dspt::KIND] {
+        let headings: Vec<&str> =
+            kind.docs.lines().filter(|line| line.starts_with("## ")).collect();
+        let expected = [
+            "What it looks at",
+            "How it judges",
+            "What it cannot see",
+            "Settings",
+            "What it sends",
+        ];
+        assert_eq!(headings, expected.map(|heading| format!("## {heading}")), "{}", kind.name);
+        for spec in kind.findings {
+            assert!(!spec.remedy.is_empty() && !spec.reference.is_empty(), "{}", spec.code);
+        }
+        let example = kind.example.replace("[[check]]\n", "");
+        let directory = tempfile::tempdir().expect("a directory");
+        let (check, errors) = try_build(kind, &example, directory.path(), None);
+        let own =
+            |error: &String| !error.contains("no key `id`") && !error.contains("no key `kind`");
+        assert_eq!(errors.into_iter().filter(own).collect::<Vec<_>>(), Vec::<String>::new());
+        assert!(!check.expect("the example builds").thresholds().is_empty());
+    }
+}

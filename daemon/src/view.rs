@@ -41,6 +41,9 @@ pub struct SubjectView {
     /// Its next slot.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// When what it is about ends.
+    #[serde(default)]
+    pub due: Option<Timestamp>,
     /// Why it is not seen.
     #[serde(default)]
     pub unseen: Option<String>,
@@ -167,6 +170,7 @@ impl SubjectView {
             status: state.status(now),
             seen_at: last.map(|last| last.at),
             next: state.next,
+            due: last.and_then(|last| last.due),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen,
             findings,
@@ -180,6 +184,7 @@ impl SubjectView {
             status: Status::Unknown,
             seen_at: None,
             next: None,
+            due: None,
             unseen: Some("not yet seen".to_owned()),
             remedy: None,
             findings: Vec::new(),

@@ -194,12 +194,21 @@ pub struct Judgement {
     /// What was not seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<Unseen>,
+    /// When what this is about ends: the first expiry, the end of the day on which a duty is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
 }
 
 impl Judgement {
     /// A judgement of these findings, merged to one a key, with what was not seen.
     pub fn new(findings: Vec<Finding>, unseen: Vec<Unseen>) -> Judgement {
-        Judgement { findings: finding::merge(findings), unseen }
+        Judgement { findings: finding::merge(findings), unseen, due: None }
+    }
+
+    /// The same judgement, of something that ends at `due`.
+    pub fn due(mut self, due: Option<Timestamp>) -> Judgement {
+        self.due = due;
+        self
     }
 }
 

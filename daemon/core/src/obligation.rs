@@ -21,6 +21,12 @@ pub fn today(now: Timestamp) -> Date {
     now.to_zoned(london()).date()
 }
 
+/// The end of a civil day in London: when something due on it is overdue (C6).
+pub fn end_of(day: Date) -> Option<Timestamp> {
+    let next = day.tomorrow().ok()?;
+    next.to_zoned(london()).ok().map(|midnight| midnight.timestamp())
+}
+
 /// A period in whole calendar units: `12 months`, `3 years`, `90 days`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -75,6 +75,9 @@ pub struct LastRun {
     /// From when on it is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_at: Option<Timestamp>,
+    /// When what it is about ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
 }
 
 /// Where the newest evidence stands.
@@ -270,6 +273,8 @@ impl State {
         let state = self.subjects.entry(run.subject.clone());
         let state = state.or_insert_with(|| SubjectState::new(&run.kind, before));
         state.kind.clone_from(&run.kind);
+        let standing = run.standing.as_ref().map(|standing| &standing.judgement);
+        let judged = run.judgement.as_ref().or(standing);
         state.last = Some(LastRun {
             of: index,
             at: run.at,
@@ -277,6 +282,7 @@ impl State {
             unseen: run.unseen.clone(),
             standing: run.standing.clone(),
             stale_at: run.stale_at,
+            due: judged.and_then(|judgement| judgement.due),
         });
         if run.judgement.is_some() {
             state.seen = Some(Seen { of: index, at: run.at });

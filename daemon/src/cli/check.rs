@@ -118,6 +118,7 @@ fn view(
 ) -> SubjectView {
     let status = outcome.status(now);
     let parts = outcome.unseen();
+    let due = outcome.judgement().and_then(|judgement| judgement.due);
     let observation = Observation {
         subject: subject.clone(),
         at: now,
@@ -141,6 +142,7 @@ fn view(
         status,
         seen_at: Some(now),
         next: None,
+        due,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
         findings: alerts

@@ -72,6 +72,12 @@ pub fn time(at: Timestamp) -> String {
     at.to_zoned(london()).strftime("%-d %b %Y %H:%M").to_string()
 }
 
+/// The day on which something ends: of midnight, the day before.
+fn date(at: Timestamp) -> String {
+    let last = at - jiff::SignedDuration::from_secs(1);
+    last.to_zoned(london()).strftime("%-d %b %Y").to_string()
+}
+
 /// How long ago, or in how long.
 pub fn from_now(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.duration_since(now).as_secs();
@@ -104,7 +110,7 @@ pub fn status(view: &StatusView) -> String {
         time(view.at),
         if counts.is_empty() { "nothing is watched yet".to_owned() } else { counts.join("  ") },
     );
-    let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "SEEN", "NEXT"]);
+    let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "ENDS", "SEEN", "NEXT"]);
     for subject in &view.subjects {
         let target =
             subject.subject.target.as_ref().map_or("-".to_owned(), |target| clean(target.as_str()));
@@ -113,6 +119,7 @@ pub fn status(view: &StatusView) -> String {
             Cell::new(subject.subject.check.as_str()),
             Cell::new(target),
             Cell::new(what(subject)),
+            Cell::new(subject.due.map_or(String::new(), date)),
             Cell::new(subject.seen_at.map_or("never".to_owned(), |at| from_now(at, view.at))),
             Cell::new(subject.next.map_or("-".to_owned(), |at| from_now(at, view.at))),
         ]);

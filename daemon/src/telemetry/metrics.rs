@@ -79,7 +79,7 @@ pub struct SubjectPoint {
 }
 
 impl Snapshot {
-    /// What the store's state says. Still to be filled in: `due`, `run`, and the health of destinations that are served.
+    /// What the store's state says. Still to be filled in: `run`, and the health of destinations that are served.
     pub fn of(state: &State, now: Timestamp) -> Snapshot {
         let mut alerts: BTreeMap<Severity, u64> =
             [Severity::Notice, Severity::Warning, Severity::Critical].map(|s| (s, 0)).into();
@@ -92,7 +92,7 @@ impl Snapshot {
                 subject: subject.clone(),
                 kind: known.kind.clone(),
                 status: known.status(now),
-                due: None,
+                due: known.last.as_ref().and_then(|last| last.due),
                 last_observed: known.seen.as_ref().map(|seen| seen.at),
                 run: None,
                 missed: known.missed,

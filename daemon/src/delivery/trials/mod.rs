@@ -1,7 +1,7 @@
 //! What the tests of delivery share: a clock that follows paused time, a store in memory, an emitter that does as told.
 
 mod grpc;
-mod http;
+pub(crate) mod http;
 mod relay;
 mod serving;
 

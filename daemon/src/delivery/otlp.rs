@@ -1,31 +1,17 @@
-//! An OTLP receiver as a destination: its settings (`[[otlp]]`), and the emitter that tells it.
+//! The settings of an OTLP receiver: `[[otlp]]`, and the `OTEL_*` environment where they say nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::event::Delivery;
-use attestd_core::time::Clock;
-use attestd_core::{BoxFuture, DestinationName, Settings, Timestamp};
-use prost::Message;
+use attestd_core::{DestinationName, Settings};
 use reqwest::Url;
 
-use super::otlp_environment::{self as environment, Variables};
-use super::otlp_sender::{Sender, Signal, is_loopback};
+use super::otlp_environment as environment;
+use super::otlp_sender::{Signal, is_loopback};
 use super::secret::Source;
-use super::sentence::Render;
-use super::{ATTEMPT_MAX, EmitError, Emitter, otlp_headers, otlp_record};
-
-/// What the configuration as a whole tells every destination.
-pub struct Surroundings<'a> {
-    /// Where relative paths begin: the directory of the configuration file.
-    pub directory: &'a Path,
-    /// A PEM file of trust anchors besides the system's.
-    pub ca_bundle: Option<&'a Path>,
-    /// The environment.
-    pub variables: Variables<'a>,
-}
+use super::surroundings::{Surroundings, file, secret};
+use super::{ATTEMPT_MAX, otlp_headers};
 
 /// One `[[otlp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,52 +265,6 @@ fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersF
     from
 }
 
-/// A secret from the file at `file_key`, or from the credential that `credential` names.
-pub(super) fn secret(
-    table: &Settings<'_>,
-    file_key: &'static str,
-    around: &Surroundings<'_>,
-) -> Option<Source> {
-    let path = file(table, file_key, around);
-    let name = table.text("credential");
-    if let (Some(_), Some(name)) = (&path, &name) {
-        let message = format!("`{file_key}` and `credential` say the same thing: give one");
-        table.error_at(name.span.clone(), message);
-    }
-    if let Some(name) = name {
-        if !Source::is_credential_name(&name.value) {
-            table.error_at(
-                name.span,
-                "`credential` is the name of a LoadCredential=, without a path",
-            );
-            return None;
-        }
-        let directory = (around.variables)("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        return Some(Source::Credential { name: name.value, directory });
-    }
-    path.map(Source::File)
-}
-
-/// A file that is there. One that this user may not read is only warned of: the service may.
-pub(super) fn file(
-    table: &Settings<'_>,
-    key: &'static str,
-    around: &Surroundings<'_>,
-) -> Option<PathBuf> {
-    let text = table.text(key)?;
-    let path = around.directory.join(&text.value);
-    match std::fs::File::open(&path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            table.warn(key, format!("{} may not be read by this user", path.display()));
-        }
-        Err(error) => {
-            table.error_at(text.span, format!("{} cannot be read: {error}", path.display()));
-        }
-    }
-    Some(path)
-}
-
 impl Endpoints {
     /// Where a signal goes.
     pub fn of(&self, signal: Signal) -> &str {
@@ -348,46 +288,6 @@ fn host(url: &str) -> Option<&str> {
     match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next(),
         None => authority.split(':').next(),
-    }
-}
-
-/// Tells alert events to an OTLP receiver.
-pub struct OtlpEmitter {
-    sender: Arc<Sender>,
-    resource: Vec<(String, String)>,
-    render: Render,
-    clock: Arc<dyn Clock>,
-}
-
-impl OtlpEmitter {
-    /// An emitter through `sender`, with the resource that `otlp_environment::resource` makes.
-    pub fn new(
-        sender: Arc<Sender>,
-        resource: Vec<(String, String)>,
-        render: Render,
-        clock: Arc<dyn Clock>,
-    ) -> OtlpEmitter {
-        OtlpEmitter { sender, resource, render, clock }
-    }
-}
-
-impl Emitter for OtlpEmitter {
-    fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>> {
-        Box::pin(async move {
-            for delivery in deliveries {
-                let finding = &delivery.event.finding;
-                let sentence = (self.render)(&delivery.kind, &finding.key, &finding.values);
-                let now = self.clock.now();
-                let request = otlp_record::request(&self.resource, delivery, &sentence, now);
-                self.sender.send(Signal::Logs, request.encode_to_vec()).await?;
-            }
-            Ok(())
-        })
-    }
-
-    fn beat(&self, now: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
-        let request = otlp_record::heartbeat(&self.resource, now);
-        Box::pin(async move { self.sender.send(Signal::Logs, request.encode_to_vec()).await })
     }
 }
 

@@ -13,9 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{TrialClock, delivery};
-use crate::delivery::otlp::{
-    ClientFiles, Endpoints, HeadersFrom, OtlpEmitter, OtlpSettings, Protocol,
-};
+use crate::delivery::otlp::{ClientFiles, Endpoints, HeadersFrom, OtlpSettings, Protocol};
+use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_sender::{ANSWER_MAX, Sender};
 use crate::delivery::secret::Source;
 use crate::delivery::sentence::from_registry;

@@ -24,7 +24,7 @@ use attestd_core::{BoxFuture, DestinationName, Finding, FindingCode, FindingKey,
 use attestd_core::{Status, Subject, Timestamp};
 use toml::de::DeTable;
 
-use super::otlp::Surroundings;
+use super::surroundings::Surroundings;
 
 /// When every trial begins: a Sunday.
 pub(crate) const BEGIN: &str = "2026-11-22T12:00:00Z";

@@ -15,10 +15,10 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
-use super::otlp::{Surroundings, file, secret};
 use super::otlp_sender::{CONNECT_MAX, chain, is_loopback};
 use super::secret::{Source, read_text};
 use super::sentence::{Render, plain};
+use super::surroundings::{Surroundings, file, secret};
 use super::{EmitError, Emitter, mail_text};
 
 /// `[mail]`: one relay, and the people that get mail through it.

@@ -9,6 +9,7 @@ pub mod mail;
 mod mail_text;
 pub mod otlp;
 pub mod otlp_answer;
+pub mod otlp_emitter;
 pub mod otlp_environment;
 mod otlp_grpc;
 mod otlp_headers;
@@ -19,6 +20,7 @@ mod plan;
 pub mod secret;
 pub mod sentence;
 mod serve;
+pub mod surroundings;
 #[cfg(test)]
 pub(crate) mod trials;
 

@@ -1,31 +1,17 @@
-//! An OTLP receiver as a destination: its settings (`[[otlp]]`), and the emitter that tells it.
+//! The settings of an OTLP receiver: `[[otlp]]`, and the `OTEL_*` environment where they say nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::event::Delivery;
-use attestd_core::time::Clock;
-use attestd_core::{BoxFuture, DestinationName, Settings, Timestamp};
-use prost::Message;
+use attestd_core::{DestinationName, Settings};
 use reqwest::Url;
 
-use super::otlp_environment::{self as environment, Variables};
-use super::otlp_sender::{Sender, Signal, is_loopback};
+use super::otlp_environment as environment;
+use super::otlp_sender::{Signal, is_loopback};
 use super::secret::Source;
-use super::sentence::Render;
-use super::{ATTEMPT_MAX, EmitError, Emitter, otlp_headers, otlp_record};
-
-/// What the configuration as a whole tells every destination.
-pub struct Surroundings<'a> {
-    /// Where relative paths begin: the directory of the configuration file.
-    pub directory: &'a Path,
-    /// A PEM file of trust anchors besides the system's.
-    pub ca_bundle: Option<&'a Path>,
-    /// The environment.
-    pub variables: Variables<'a>,
-}
+use super::surroundings::{Surroundings, file, secret};
+use super::{ATTEMPT_MAX, otlp_headers};
 
 /// One `[[otlp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,52 +265,6 @@ fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersF
     from
 }
 
-/// A secret from the file at `file_key`, or from the credential that `credential` names.
-pub(super) fn secret(
-    table: &Settings<'_>,
-    file_key: &'static str,
-    around: &Surroundings<'_>,
-) -> Option<Source> {
-    let path = file(table, file_key, around);
-    let name = table.text("credential");
-    if let (Some(_), Some(name)) = (&path, &name) {
-        let message = format!("`{file_key}` and `credential` say the same thing: give one");
-        table.error_at(name.span.clone(), message);
-    }
-    if let Some(name) = name {
-        if !Source::is_credential_name(&name.value) {
-            table.error_at(
-                name.span,
-                "`credential` is the name of a LoadCredential=, without a path",
-            );
-            return None;
-        }
-        let directory = (around.variables)("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        return Some(Source::Credential { name: name.value, directory });
-    }
-    path.map(Source::File)
-}
-
-/// A file that is there. One that this user may not read is only warned of: the service may.
-pub(super) fn file(
-    table: &Settings<'_>,
-    key: &'static str,
-    around: &Surroundings<'_>,
-) -> Option<PathBuf> {
-    let text = table.text(key)?;
-    let path = around.directory.join(&text.value);
-    match std::fs::File::open(&path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            table.warn(key, format!("{} may not be read by this user", path.display()));
-        }
-        Err(error) => {
-            table.error_at(text.span, format!("{} cannot be read: {error}", path.display()));
-        }
-    }
-    Some(path)
-}
-
 impl Endpoints {
     /// Where a signal goes.
     pub fn of(&self, signal: Signal) -> &str {
@@ -351,46 +291,133 @@ fn host(url: &str) -> Option<&str> {
     }
 }
 
-/// Tells alert events to an OTLP receiver.
-pub struct OtlpEmitter {
-    sender: Arc<Sender>,
-    resource: Vec<(String, String)>,
-    render: Render,
-    clock: Arc<dyn Clock>,
-}
-
-impl OtlpEmitter {
-    /// An emitter through `sender`, with the resource that `otlp_environment::resource` makes.
-    pub fn new(
-        sender: Arc<Sender>,
-        resource: Vec<(String, String)>,
-        render: Render,
-        clock: Arc<dyn Clock>,
-    ) -> OtlpEmitter {
-        OtlpEmitter { sender, resource, render, clock }
-    }
-}
-
-impl Emitter for OtlpEmitter {
-    fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>> {
-        Box::pin(async move {
-            for delivery in deliveries {
-                let finding = &delivery.event.finding;
-                let sentence = (self.render)(&delivery.kind, &finding.key, &finding.values);
-                let now = self.clock.now();
-                let request = otlp_record::request(&self.resource, delivery, &sentence, now);
-                self.sender.send(Signal::Logs, request.encode_to_vec()).await?;
-            }
-            Ok(())
-        })
-    }
-
-    fn beat(&self, now: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
-        let request = otlp_record::heartbeat(&self.resource, now);
-        Box::pin(async move { self.sender.send(Signal::Logs, request.encode_to_vec()).await })
-    }
-}
-
 /// What `protocol` may say.
 const PROTOCOLS: &[(&str, Protocol)] =
     &[("http/protobuf", Protocol::Http), ("grpc", Protocol::Grpc)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestd_core::settings::Problems;
+    use toml::de::DeTable;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> (Vec<OtlpSettings>, Vec<String>) {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        assert!(errors.is_empty(), "{errors:?}");
+        let problems = Problems::default();
+        let settings = Settings::new(table.get_ref(), table.span(), "the configuration", &problems);
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let around = Surroundings {
+            directory: Path::new(env!("CARGO_MANIFEST_DIR")),
+            ca_bundle: None,
+            variables: &variable,
+        };
+        let read = OtlpSettings::read_all(&settings, &around);
+        settings.finish();
+        drop(settings);
+        (read, problems.into_vec().into_iter().map(|problem| problem.message).collect())
+    }
+
+    #[test]
+    fn the_configuration_goes_before_the_environment_and_that_before_the_defaults() {
+        let name = "[[otlp]]\nname = \"c\"\n";
+        for (rest, variables, expected, why) in [
+            ("", vec![], "http://localhost:4318/v1/logs", "the default of the specification"),
+            ("protocol = \"grpc\"", vec![], "http://localhost:4317/", "and of gRPC"),
+            (
+                "endpoint = \"https://o.example.org/base/\"",
+                vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:1")],
+                "https://o.example.org/base/v1/logs",
+                "the path is appended; the environment is not asked",
+            ),
+            (
+                "",
+                vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:1")],
+                "http://x:1/v1/logs",
+                "the variable of all signals is a base",
+            ),
+            (
+                "",
+                vec![
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:1"),
+                    ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://y:2/own"),
+                ],
+                "http://y:2/own",
+                "the variable of the logs is a whole URL",
+            ),
+            (
+                "",
+                vec![("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+                "http://localhost:4317/",
+                "the protocol of the environment",
+            ),
+        ] {
+            let (read, told) = read(&format!("{name}{rest}"), &variables);
+            assert_eq!(told, Vec::<String>::new(), "{why}");
+            assert_eq!(read[0].endpoints.logs, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_environment_alone_makes_a_destination() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "99000"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret"),
+        ];
+        let (read, told) = read("", &variables);
+        assert!(told.is_empty(), "{told:?}");
+        assert_eq!(read[0].name.as_str(), "otlp");
+        assert!(read[0].compression);
+        assert_eq!(read[0].timeout, ATTEMPT_MAX, "ten seconds an attempt at most");
+        assert!(!format!("{read:?}").contains("s3cret"));
+        assert!(self::tests::read("", &[]).0.is_empty(), "and without it there is none");
+    }
+
+    #[test]
+    fn every_problem_is_told_with_what_was_expected() {
+        for (rest, expected) in [
+            ("endpoint = \"collector:4318\"", "it begins with http:// or https://"),
+            ("endpoint = \"nonsense\"", "expected such as \"https://otlp.example.org:4318\""),
+            ("endpoint = \"https://u:p@x\"", "user and password do not go into it"),
+            ("protocol = \"http/json\"", "is one of http/protobuf, grpc, not \"http/json\""),
+            ("compression = \"zstd\"", "is one of gzip, none"),
+            ("timeout = \"30s\"", "one attempt takes 10 s at most"),
+            ("ca = \"gone.pem\"", "gone.pem cannot be read: No such file"),
+            ("client_key = \"Cargo.toml\"", "go together"),
+            ("credential = \"a/b\"", "without a path"),
+            ("credential = \"c\"\nheaders_file = \"Cargo.toml\"", "say the same thing"),
+            ("headers = { \"bad name\" = \"x\" }", "a name that HTTP does not allow"),
+            ("headers = { Authorization = \"x\" }", "kept in the evidence log"),
+            (
+                "endpoint = \"http://10.0.0.1:4318\"\nheaders = { x = \"y\" }",
+                "over http:// unprotected",
+            ),
+            ("endpont = \"x\"", "has no key `endpont`; did you mean `endpoint`?"),
+            ("[[otlp]]\nname = \"c\"", "two [[otlp]] are called \"c\""),
+            ("[[otlp]]\nname = \"mail:x\"", "those of people"),
+            ("[[otlp]]", "[[otlp]] needs `name`"),
+        ] {
+            let (_, told) = read(&format!("[[otlp]]\nname = \"c\"\n{rest}"), &[]);
+            assert_eq!(told.len(), 1, "{rest}: {told:?}");
+            assert!(told[0].contains(expected), "{rest}: {told:?}");
+        }
+        let odd = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
+        let (_, told) = read("[[otlp]]\nname = \"c\"", &odd);
+        assert!(told[0].contains("is not spoken here"), "{told:?}");
+    }
+
+    #[test]
+    fn the_host_is_what_decides_about_proxies() {
+        for (url, expected) in [
+            ("http://127.0.0.1:4318/v1/logs", "127.0.0.1"),
+            ("https://[::1]:4317/", "::1"),
+            ("https://o.example.org/x", "o.example.org"),
+        ] {
+            assert_eq!(host(url), Some(expected));
+        }
+    }
+}

@@ -202,6 +202,25 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn an_export_arrives_at_once_and_ends_when_told() {
+        use crate::delivery::otlp::Protocol;
+        use crate::delivery::trials::TrialClock;
+        use crate::delivery::trials::http::{answer, receiver, settings};
+        let (base, mut requests) = receiver(answer("200 OK", "", b"")).await;
+        let clock = TrialClock::start();
+        let settings = settings(Protocol::Http, &base);
+        let sender = Arc::new(Sender::new(settings, Arc::<TrialClock>::clone(&clock)));
+        let source: Source = Arc::new(|| snapshot(&["a:443"]));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(sender, source, vec![], clock, EXPORT_EVERY, stop.clone()));
+        let (_, body) = requests.recv().await.expect("a request");
+        let request = ExportMetricsServiceRequest::decode(body.as_slice()).expect("OTLP");
+        assert!(!request.resource_metrics[0].scope_metrics[0].metrics.is_empty());
+        stop.cancel();
+        task.await.expect("ended");
+    }
+
     #[test]
     fn the_interval_of_the_environment_is_a_second_at_least() {
         assert_eq!(interval(&|_| None), EXPORT_EVERY);

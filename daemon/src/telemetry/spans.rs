@@ -89,3 +89,35 @@ impl SpanExporter for Exporter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::otlp::Protocol;
+    use crate::delivery::trials::TrialClock;
+    use crate::delivery::trials::http::{answer, receiver, settings};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    #[tokio::test]
+    async fn a_run_is_a_span_at_the_receiver_and_foreign_spans_are_not() {
+        let (base, mut requests) = receiver(answer("200 OK", "", b"")).await;
+        let sender = Arc::new(Sender::new(settings(Protocol::Http, &base), TrialClock::start()));
+        let resource = LateResource::default();
+        resource.set(vec![("service.name".into(), "attestd".into())]).expect("set once");
+        let spans = Spans::new(vec![sender], resource, Handle::current());
+        let subscriber = tracing_subscriber::registry().with(spans.layer());
+        tracing::subscriber::with_default(subscriber, || {
+            let _run = tracing::info_span!(target: "attestd", "run", subject = "portal").entered();
+            let _foreign = tracing::info_span!(target: "hyper", "poll").entered();
+        });
+        tokio::task::spawn_blocking(move || spans.stop()).await.expect("no panic");
+        let (_, body) = requests.recv().await.expect("a request");
+        let request = ExportTraceServiceRequest::decode(body.as_slice()).expect("OTLP");
+        let whole = &request.resource_spans[0];
+        let spans: Vec<&str> =
+            whole.scope_spans.iter().flat_map(|s| &s.spans).map(|s| s.name.as_str()).collect();
+        assert_eq!(spans, ["run"]);
+        let resource = whole.resource.as_ref().expect("a resource");
+        assert_eq!(resource.attributes[0].key, "service.name");
+    }
+}

@@ -1,7 +1,7 @@
 //! What the tests of delivery share: a clock that follows paused time, a store in memory, an emitter that does as told.
 
 mod grpc;
-mod http;
+pub(crate) mod http;
 mod relay;
 mod serving;
 
@@ -24,7 +24,7 @@ use attestd_core::{BoxFuture, DestinationName, Finding, FindingCode, FindingKey,
 use attestd_core::{Status, Subject, Timestamp};
 use toml::de::DeTable;
 
-use super::otlp::Surroundings;
+use super::surroundings::Surroundings;
 
 /// When every trial begins: a Sunday.
 pub(crate) const BEGIN: &str = "2026-11-22T12:00:00Z";

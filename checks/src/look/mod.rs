@@ -5,6 +5,8 @@ pub mod file;
 pub mod hello;
 pub mod parameters;
 pub mod tcp;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod tls;
 pub mod trust;

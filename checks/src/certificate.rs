@@ -151,8 +151,11 @@ struct CertificateCheck {
     files: Vec<Files>,
     policy: Policy,
     inspector: Arc<Inspector>,
-    authorities: Mutex<BTreeMap<PathBuf, (Option<SystemTime>, Arc<Anchors>)>>,
+    authorities: Mutex<BTreeMap<PathBuf, Authority>>,
 }
+
+/// The anchors of a `ca` file, with when the file was last changed.
+type Authority = (Option<SystemTime>, Arc<Anchors>);
 
 /// One entry of `files`.
 struct Files {

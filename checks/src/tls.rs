@@ -1,5 +1,8 @@
 //! The kind `tls`: which versions of SSL and TLS a server accepts, asked one by one with our own ClientHello.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -653,6 +656,3 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 const SILENCES_MAX: usize = 2;
 /// The longest foreign text in one line of an explanation, in characters.
 const LINE_MAX: usize = 160;
-
-#[cfg(test)]
-mod tests {}

@@ -8,6 +8,8 @@ pub mod hello;
 pub mod http;
 pub mod parameters;
 pub mod tcp;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod tls;
 pub mod trust;

@@ -91,7 +91,7 @@ impl Inspector {
             Ok(Err((error, stream))) => (None, Some(explain(address, &error, &stream))),
             Err(_) => (None, Some(mute(address))),
         };
-        capture.seen(negotiated, failed)
+        capture.seen(address, negotiated, failed)
     }
 }
 
@@ -176,10 +176,15 @@ impl Capture {
     }
 
     /// What was captured. A handshake that failed after the server had proven its key was seen all the same.
-    fn seen(&self, negotiated: Option<Negotiated>, failed: Option<Reason>) -> Result<Seen, Reason> {
+    fn seen(
+        &self,
+        address: SocketAddr,
+        negotiated: Option<Negotiated>,
+        failed: Option<Reason>,
+    ) -> Result<Seen, Reason> {
         let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = captured.limit.take() {
-            return Err(Reason::new("limit_hit", limit));
+            return Err(Reason::new("limit_hit", format!("{address}: {limit}")));
         }
         let chain = std::mem::take(&mut captured.chain);
         let unproven = match captured.signature.take() {
@@ -189,7 +194,8 @@ impl Capture {
         match failed {
             Some(reason) if chain.is_empty() || unproven.is_some() => Err(reason),
             _ if chain.is_empty() => {
-                Err(Reason::new("no_certificate", "the server sent no certificate"))
+                let message = format!("{address}: the server sent no certificate");
+                Err(Reason::new("no_certificate", message))
             }
             _ => Ok(Seen { chain, unproven, negotiated }),
         }

@@ -1,5 +1,6 @@
 //! The kind `dspt`: is our Data Security and Protection Toolkit published, and at the level that we claim?
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -201,7 +202,7 @@ struct Override {
 }
 
 /// An ODS code: opaque, and compared in upper case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Code(String);
 
@@ -270,7 +271,8 @@ impl Check for Dspt {
                 let spec = Spec::Code { code: code.clone(), ignored: None };
                 self.target(code.0.parse().expect("a code is a target's name"), &spec)
             };
-            let mut targets: Vec<Target> = self.codes.iter().map(plain).collect();
+            let codes: BTreeSet<&Code> = self.codes.iter().collect();
+            let mut targets: Vec<Target> = codes.into_iter().map(plain).collect();
             let Some(source) = &self.register else { return Ok(targets) };
             let register = source.read().await?;
             let mut ignored = Some(register.ignored.clone());
@@ -292,8 +294,6 @@ impl Check for Dspt {
                 };
                 targets.push(self.target(claimed.name, &spec));
             }
-            targets.sort_by(|a, b| a.name.cmp(&b.name));
-            targets.dedup_by(|a, b| a.name == b.name);
             Ok(targets)
         })
     }

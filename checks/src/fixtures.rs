@@ -240,3 +240,44 @@ fn what_each_kind_says_of_itself_is_whole() {
         assert!(!check.expect("the example builds").thresholds().is_empty());
     }
 }
+
+/// The kinds whose targets are files that anyone has, so that the example can be held whole.
+const OWN: [&str; 3] = ["policy_review", "cyber_essentials", "dspt"];
+
+/// The example supplier's README says what a reader sees on 2026-11-22; this holds it true.
+#[tokio::test]
+async fn the_example_supplier_shows_what_its_readme_says() {
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/supplier"));
+    let whole = std::fs::read_to_string(directory.join("attestd.toml"));
+    let part = whole.or_else(|_| std::fs::read_to_string(directory.join("checks.toml.part")));
+    let part = part.expect("the checks");
+    let readme = std::fs::read_to_string(directory.join("README.md")).expect("the README");
+    let table: toml::Table = toml::from_str(&part).expect("TOML");
+    let (mut missing, mut held) = (Vec::new(), 0);
+    for check in table["check"].as_array().expect("checks") {
+        let mut check = check.as_table().expect("a table").clone();
+        let id = check.remove("id").and_then(|id| id.as_str().map(str::to_owned)).expect("an id");
+        let kind = check.remove("kind").and_then(|k| k.as_str().and_then(crate::registry::kind));
+        let Some(kind) = kind.filter(|kind| OWN.contains(&kind.name)) else { continue };
+        let built = build(kind, &check.to_string(), directory, None);
+        for target in built.targets().await.expect("targets") {
+            let now = noon(jiff::civil::date(2026, 11, 22));
+            let seen = built.probe(Look { target: &target, before: None, now }).await;
+            let judgement = built.judge(&seen.expect("evidence"), now).expect("judged");
+            let says = |f: &attestd_core::Finding| {
+                let spec = kind.findings.iter().find(|spec| spec.code == f.key.code.0);
+                spec.expect("in the catalogue").message(&f.key, &f.values)
+            };
+            let mut told: Vec<String> = judgement.findings.iter().map(says).collect();
+            told.extend(judgement.unseen.iter().map(|unseen| unseen.reason.message.clone()));
+            let status = judgement.status().as_str();
+            let row = format!("| `{id}/{}` | {status} | {} |", target.name, told.join("; "));
+            held += 1;
+            if !readme.contains(&row) {
+                missing.push(row);
+            }
+        }
+    }
+    assert!(held >= 13, "{held} targets");
+    assert!(missing.is_empty(), "the README lacks:\n{}", missing.join("\n"));
+}

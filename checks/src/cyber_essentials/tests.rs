@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::fixtures::{hold, try_build};
+use crate::fixtures::{build, hold, try_build};
 
 #[tokio::test]
 async fn every_fixture_holds() {
@@ -22,12 +22,24 @@ fn every_mistake_in_the_settings_is_told() {
     }
 }
 
-#[test]
-fn from_sixty_days_on_it_says_book_and_then_certify() {
-    for (tier, action) in
-        [(120, "book"), (90, "book"), (60, "book"), (30, "certify"), (14, "certify")]
-    {
-        let book_from = data::cyber_essentials().book_from;
-        assert_eq!(if tier >= book_from { "book" } else { "certify" }, action, "{tier}");
+#[tokio::test]
+async fn from_sixty_days_on_it_says_book_and_then_certify() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let row = "id,kind,last_done,scope\nce,cyber_essentials,2026-06-12,organisation\n";
+    std::fs::write(directory.path().join("r.csv"), row).expect("written");
+    let check = build(&KIND, "register = \"r.csv\"", directory.path(), None);
+    let targets = check.targets().await.expect("a target");
+    for (now, action) in [
+        ("2027-03-15T12:00:00Z", "book the assessment"),
+        ("2027-04-13T12:00:00Z", "book the assessment"),
+        ("2027-05-13T12:00:00Z", "certify"),
+        ("2027-05-29T12:00:00Z", "certify"),
+        ("2027-06-12T12:00:00Z", "certify"),
+    ] {
+        let now = now.parse().expect("a time");
+        let look = Look { target: &targets[0], before: None, now };
+        let evidence = check.probe(look).await.expect("evidence");
+        let judgement = check.judge(&evidence, now).expect("judged");
+        assert_eq!(judgement.findings[0].values["action"], action, "{now}");
     }
 }

@@ -80,6 +80,13 @@ fn an_override_with_a_wrong_edition_is_an_error() {
     assert!(errors[0].contains("an edition such as"), "{errors:?}");
 }
 
+#[tokio::test]
+async fn a_code_given_twice_is_one_target() {
+    let settings = "codes = [\"8ZZ99\", \"8zz99\"]\ncsv = \"d\"";
+    let check = build(&KIND, settings, Path::new("/nowhere"), None);
+    assert_eq!(check.targets().await.expect("targets").len(), 1);
+}
+
 #[test]
 fn what_it_says_of_itself_is_honest() {
     assert!(KIND.docs.contains("Page reading unverified"));

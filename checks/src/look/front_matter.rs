@@ -288,6 +288,25 @@ mod tests {
         assert!(read(&long, Form::Text).is_err());
     }
 
+    #[test]
+    fn what_is_deep_or_endless_ends() {
+        for (part, form) in [
+            ("[", Form::Yaml),
+            ("{", Form::Yaml),
+            ("- ", Form::Yaml),
+            ("? ", Form::Yaml),
+            ("a: [[[]]]\n", Form::Yaml),
+            ("&a ", Form::Yaml),
+            ("a = [", Form::Toml),
+            ("a.", Form::Toml),
+            ("[a.b]\n", Form::Toml),
+        ] {
+            for count in [10, 1_000, 100_000] {
+                assert!(read(&part.repeat(count), form).is_err(), "{part:?} {count} times");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "(---\n|\\+\\+\\+\n)?[ -~\n\t\u{e9}]{0,200}(\n---\n|\n\\+\\+\\+\n)?.{0,40}") {

@@ -210,3 +210,60 @@ impl Store for MemoryStore {
         Ok(self.inner().entries.prune(before, limit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, configured, draft, run, start, wait};
+    use attestd_core::event::Change;
+
+    fn started() -> MemoryStore {
+        let store = MemoryStore::new();
+        for record in
+            [start("origin"), configured(&["otlp"]), run("tls/a", 1, Some(Change::Opened))]
+        {
+            wait(store.commit(draft(record))).expect("committed");
+        }
+        store
+    }
+
+    fn size(store: &MemoryStore) -> u64 {
+        store.inner().fold.state.size
+    }
+
+    #[test]
+    fn a_fault_is_final_until_the_crash_shows_what_was_on_disk() {
+        for (fault, expected, why) in [
+            (Fault::Write, 3, "a write that failed is not there"),
+            (Fault::Sync { survives: false }, 3, "a write whose sync failed may not be there"),
+            (Fault::Sync { survives: true }, 4, "or it may"),
+        ] {
+            let store = started();
+            store.fail_next(fault);
+            for _ in 0..2 {
+                let failed = wait(store.commit(draft(run("tls/a", 2, None))));
+                assert!(matches!(failed, Err(StoreError::Log(_))), "{failed:?}");
+            }
+            assert_eq!(size(&store), 3, "nothing of it is so");
+            let next = store.crash(true);
+            assert_eq!(size(&next), expected, "{why}");
+            wait(next.commit(draft(run("tls/a", 3, None)))).expect("the next process writes");
+        }
+    }
+
+    #[test]
+    fn acknowledgements_survive_a_crash_for_sure_once_the_log_knows() {
+        let otlp = "otlp".parse().expect("a name");
+        for (told, survives, expected) in
+            [(false, false, 1), (false, true, 0), (true, false, 0), (true, true, 0)]
+        {
+            let store = started();
+            store.acknowledge(&otlp, 1).expect("acknowledged");
+            if told {
+                wait(store.write_accepted(at(2))).expect("told");
+            }
+            let waiting = store.crash(survives).waiting(&otlp, 0, 10).expect("it reads");
+            assert_eq!(waiting.len(), expected, "told {told}, survives {survives}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
 //! The long suites of core: stories and exhaustive scripts for the alert machine, and properties of everything pure.
 
+mod scripts;
 mod stories;
 mod words;

@@ -1,5 +1,6 @@
 //! The long suites of core: stories and exhaustive scripts for the alert machine, and properties of everything pure.
 
+mod fold;
 mod manifest;
 mod names;
 mod obligations;

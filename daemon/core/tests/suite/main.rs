@@ -1,4 +1,11 @@
 //! The long suites of core: stories and exhaustive scripts for the alert machine, and properties of everything pure.
 
+mod fold;
+mod manifest;
+mod names;
+mod obligations;
+mod reading;
+mod records;
+mod scripts;
 mod stories;
 mod words;

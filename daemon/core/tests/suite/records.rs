@@ -1,0 +1,374 @@
+//! Records read back as they were written, and the ones that are written most are small (T1, T2).
+
+use std::collections::BTreeMap;
+
+use attestd_core::alert::{Alert, Alerts, Phase};
+use attestd_core::event::{Addressed, AlertEvent, Change, Route, Takes};
+use attestd_core::finding::FindingKey;
+use attestd_core::observation::Standing;
+use attestd_core::record::{
+    Accepted, Configured, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked, Why,
+};
+use attestd_core::time::{Trust, Uptime};
+use attestd_core::{
+    Component, DestinationName, Evidence, Finding, FindingCode, Judgement, Means, Reason, Severity,
+    Status, Subject, Tier, Timestamp, Trigger, Unseen,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::words::{at, subject};
+
+fn timestamp() -> BoxedStrategy<Timestamp> {
+    let second = prop_oneof![
+        -62_135_596_800..253_402_207_200_i64,
+        Just(0),
+        1_700_000_000..1_900_000_000_i64
+    ];
+    let nano = prop_oneof![Just(0), 0..1_000_000_000_i32];
+    (second, nano)
+        .prop_filter_map("in range", |(second, nano)| Timestamp::new(second, nano).ok())
+        .boxed()
+}
+
+fn a_subject() -> BoxedStrategy<Subject> {
+    "[a-z][a-z0-9_-]{0,12}(/\\PC{1,30})?".prop_map(|text| subject(&text)).boxed()
+}
+
+/// Whatever a kind may write down, floats included.
+fn value() -> BoxedStrategy<Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(".{0,6}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+    .boxed()
+}
+
+fn finding() -> BoxedStrategy<Finding> {
+    (
+        "[a-z_]{1,20}",
+        prop::option::of("\\PC{1,30}"),
+        prop::sample::select(vec![Means::Fail, Means::Warn, Means::Note]),
+        severity(),
+        prop::option::of((-400..400_i32).prop_map(Tier)),
+        prop::collection::btree_map("[a-z_]{1,8}", value(), 0..3),
+    )
+        .prop_map(|(code, component, means, severity, tier, values)| Finding {
+            key: FindingKey {
+                code: FindingCode(code),
+                component: component.map(|c| c.parse::<Component>().expect("a component")),
+            },
+            means,
+            severity,
+            tier,
+            values,
+        })
+        .boxed()
+}
+
+fn severity() -> BoxedStrategy<Severity> {
+    prop::sample::select(vec![Severity::Notice, Severity::Warning, Severity::Critical]).boxed()
+}
+
+fn status() -> BoxedStrategy<Status> {
+    prop::sample::select(Status::ALL.to_vec()).boxed()
+}
+
+fn reason() -> BoxedStrategy<Reason> {
+    ("[a-z_]{1,12}", ".{0,40}", prop::option::of(".{0,40}"))
+        .prop_map(|(code, message, remedy)| Reason { code, message, remedy })
+        .boxed()
+}
+
+fn judgement() -> BoxedStrategy<Judgement> {
+    let unseen = (prop::option::of("\\PC{1,30}"), reason()).prop_map(|(component, reason)| {
+        Unseen { component: component.map(|c| c.parse().expect("a component")), reason }
+    });
+    (prop::collection::vec(finding(), 0..3), prop::collection::vec(unseen, 0..3))
+        .prop_map(|(findings, unseen)| Judgement::new(findings, unseen))
+        .boxed()
+}
+
+fn alerts() -> BoxedStrategy<Alerts> {
+    let phase = prop_oneof![
+        Just(Phase::Firing),
+        timestamp().prop_map(|fires_at| Phase::Pending { fires_at })
+    ];
+    let times = (timestamp(), prop::option::of(timestamp()), prop::option::of(timestamp()));
+    let alert = (finding(), phase, times, severity(), 0..9_u32).prop_map(
+        |(finding, phase, (since, absent_since, told), worst, repeats)| Alert {
+            finding,
+            phase,
+            since,
+            worst,
+            absent_since,
+            told,
+            repeats,
+        },
+    );
+    prop::collection::vec(alert, 0..3).prop_map(Alerts::from).boxed()
+}
+
+fn events() -> BoxedStrategy<Vec<AlertEvent>> {
+    let change = prop::sample::select(vec![
+        Change::Opened,
+        Change::Worsened,
+        Change::Eased,
+        Change::Reminded,
+        Change::Repeated,
+        Change::Resolved,
+        Change::Retired,
+    ]);
+    let to = (destination(), any::<u64>())
+        .prop_map(|(destination, sequence)| Addressed { destination, sequence });
+    let event = (
+        change,
+        finding(),
+        severity(),
+        timestamp(),
+        prop::option::of(1..9_u32),
+        prop::collection::vec(to, 0..3),
+    )
+        .prop_map(|(change, finding, worst, since, number, to)| AlertEvent {
+            change,
+            finding,
+            worst,
+            since,
+            number,
+            to,
+        });
+    prop::collection::vec(event, 0..3).boxed()
+}
+
+fn destination() -> BoxedStrategy<DestinationName> {
+    "(mail:)?[a-z][a-z0-9-]{0,8}".prop_map(|name| name.parse().expect("a destination")).boxed()
+}
+
+fn run() -> BoxedStrategy<Run> {
+    let trigger = prop::sample::select(vec![
+        Trigger::Slot,
+        Trigger::Change,
+        Trigger::Person,
+        Trigger::First,
+        Trigger::Again,
+    ]);
+    let evidence = prop_oneof![
+        value().prop_map(|facts| Recorded::Facts(Evidence { facts, blobs: Vec::new() })),
+        "[0-9a-f]{64}".prop_map(Recorded::Blob),
+    ];
+    let standing =
+        (timestamp(), judgement()).prop_map(|(seen_at, judgement)| Standing { seen_at, judgement });
+    let times = (
+        timestamp(),
+        prop::option::of(timestamp()),
+        prop::option::of(any::<u64>()),
+        prop::option::of(timestamp()),
+        prop::option::of(timestamp()),
+    );
+    let decided = (
+        prop::option::of(judgement()),
+        prop::option::of(reason()),
+        prop::option::of(standing),
+        status(),
+        prop::option::of(alerts()),
+        events(),
+    );
+    (times, a_subject(), any::<u64>(), trigger, value(), prop::option::of(evidence), decided)
+        .prop_map(|(times, subject, config, trigger, asked, evidence, decided)| {
+            let (at, slot, late_s, next, stale_at) = times;
+            let (judgement, unseen, standing, status, alerts, events) = decided;
+            let kind = "certificate".to_owned();
+            Run {
+                at,
+                subject,
+                kind,
+                config,
+                trigger,
+                slot,
+                late_s,
+                next,
+                stale_at,
+                asked,
+                evidence,
+                judgement,
+                unseen,
+                standing,
+                status,
+                alerts,
+                events,
+            }
+        })
+        .boxed()
+}
+
+fn record() -> BoxedStrategy<Record> {
+    let optional = || prop::option::of(timestamp());
+    let same = (
+        timestamp(),
+        any::<u64>(),
+        prop::option::of(Just(Trigger::Person)),
+        optional(),
+        prop::option::of(any::<u64>()),
+        optional(),
+        optional(),
+    )
+        .prop_map(|(at, of, trigger, slot, late_s, next, stale_at)| {
+            Record::Same(Same { at, of, trigger, slot, late_s, next, stale_at })
+        });
+    let why = prop::sample::select(vec![Why::NotRunning, Why::Overlap, Why::Stopped]);
+    let missed = (
+        timestamp(),
+        a_subject(),
+        timestamp(),
+        timestamp(),
+        prop::option::of(any::<u64>()),
+        why,
+        optional(),
+    )
+        .prop_map(|(at, subject, from, to, count, why, next)| {
+            Record::Missed(Missed { at, subject, from, to, count, why, next })
+        });
+    let ticked = || {
+        (timestamp(), a_subject(), status(), alerts(), events()).prop_map(
+            |(at, subject, status, alerts, events)| Ticked {
+                at,
+                subject,
+                kind: "tls".to_owned(),
+                status,
+                alerts,
+                events,
+            },
+        )
+    };
+    let accepted = (
+        timestamp(),
+        prop::collection::btree_map(
+            destination(),
+            prop::collection::vec(any::<(u64, u64)>(), 0..3),
+            0..3,
+        ),
+    )
+        .prop_map(|(at, by)| Record::Accepted(Accepted { at, by }));
+    let trust = prop::sample::select(vec![
+        Trust::Trusted,
+        Trust::BeforeBuild,
+        Trust::BehindLog,
+        Trust::AheadOfUptime,
+    ]);
+    let start = (timestamp(), any::<std::time::Duration>(), ".{0,20}", trust).prop_map(
+        |(at, uptime, text, clock)| {
+            Record::Start(Box::new(Start {
+                format: 1,
+                origin: text.clone(),
+                at,
+                uptime: Uptime(uptime),
+                boot: text.clone(),
+                version: "0.1.0".to_owned(),
+                binary: text.clone(),
+                data: BTreeMap::from([("dspt.toml".to_owned(), text)]),
+                clock,
+            }))
+        },
+    );
+    let route = (destination(), prop::sample::select(vec![Takes::Everything, Takes::ForPeople]))
+        .prop_map(|(destination, takes)| Route { destination, takes });
+    let configured = (timestamp(), prop::collection::vec(route, 0..3)).prop_map(|(at, routes)| {
+        let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
+        Record::Configured(Box::new(Configured { at, config: "00".to_owned(), checks, routes }))
+    });
+    let recovered = (timestamp(), prop::collection::vec(".{0,30}", 0..3))
+        .prop_map(|(at, what)| Record::Recovered(Recovered { at, what }));
+    prop_oneof![
+        4 => run().prop_map(|run| Record::Run(Box::new(run))),
+        1 => same,
+        1 => missed,
+        1 => ticked().prop_map(Record::Ticked),
+        1 => ticked().prop_map(Record::Retired),
+        1 => accepted,
+        1 => start,
+        1 => configured,
+        1 => recovered,
+        1 => timestamp().prop_map(|at| Record::Stopped { at }),
+    ]
+    .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written_to_the_byte(record in record()) {
+        let bytes = serde_json::to_vec(&record).expect("a record serialises");
+        let read: Record = serde_json::from_slice(&bytes).expect("and is read back");
+        prop_assert_eq!(&read, &record);
+        prop_assert_eq!(serde_json::to_vec(&read).expect("it serialises again"), bytes);
+        prop_assert_eq!(read.at(), record.at());
+    }
+
+    #[test]
+    fn no_bytes_make_reading_a_record_panic(bytes in any::<Vec<u8>>(), record in record(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        prop_assert!(serde_json::from_slice::<Record>(&bytes).is_err());
+        let mut bytes = serde_json::to_vec(&record).expect("a record serialises");
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(read) = serde_json::from_slice::<Record>(&bytes) {
+            serde_json::to_vec(&read).expect("what was read can be written");
+        }
+    }
+}
+
+/// A run's usual instants: nanoseconds where the clock was read, whole seconds where a schedule decided.
+fn typical_same() -> Same {
+    Same {
+        at: at("2026-11-22T12:00:03.123456789Z"),
+        of: 123_456,
+        trigger: None,
+        slot: Some(at("2026-11-22T12:00:00Z")),
+        late_s: None,
+        next: Some(at("2026-11-22T18:00:00Z")),
+        stale_at: Some(at("2026-11-23T00:10:00Z")),
+    }
+}
+
+#[test]
+fn the_records_written_most_are_small() {
+    let missed = Missed {
+        at: at("2026-11-22T12:00:03.123456789Z"),
+        subject: subject("certificates/portal.example.org:443"),
+        from: at("2026-11-21T18:00:00Z"),
+        to: at("2026-11-22T06:00:00Z"),
+        count: Some(3),
+        why: Why::NotRunning,
+        next: Some(at("2026-11-22T12:00:00Z")),
+    };
+    let late = Same { late_s: Some(86_400), trigger: Some(Trigger::Again), ..typical_same() };
+    for (says, record, most) in [
+        ("still passing", Record::Same(typical_same()), 200),
+        ("still passing, looked at again, a day late", Record::Same(late), 240),
+        ("a night missed", Record::Missed(missed), 256),
+        ("stopped", Record::Stopped { at: at("2026-11-22T12:00:03.123456789Z") }, 64),
+    ] {
+        let json = serde_json::to_string(&record).expect("a record serialises");
+        assert!(json.len() <= most, "{says}: {} bytes: {json}", json.len());
+    }
+}
+
+#[test]
+fn the_format_of_a_record_is_what_release_one_wrote() {
+    let json = serde_json::to_string(&Record::Same(typical_same())).expect("a record serialises");
+    assert_eq!(
+        json,
+        r#"{"t":"same","at":"2026-11-22T12:00:03.123456789Z","of":123456,"slot":"2026-11-22T12:00:00Z","next":"2026-11-22T18:00:00Z","stale_at":"2026-11-23T00:10:00Z"}"#
+    );
+}

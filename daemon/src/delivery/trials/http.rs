@@ -17,7 +17,7 @@ use crate::delivery::otlp::{ClientFiles, Endpoints, HeadersFrom, OtlpSettings, P
 use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_sender::{ANSWER_MAX, Sender};
 use crate::delivery::secret::Source;
-use crate::delivery::sentence::from_registry;
+use crate::catalogue;
 use crate::delivery::{EmitError, Emitter};
 
 /// Settings for a receiver at `base`.
@@ -51,7 +51,7 @@ pub(super) fn emitter(settings: OtlpSettings) -> OtlpEmitter {
     let clock = TrialClock::start();
     let sender = Arc::new(Sender::new(settings, Arc::<TrialClock>::clone(&clock)));
     let resource = vec![("service.name".to_owned(), "attestd".to_owned())];
-    OtlpEmitter::new(sender, resource, from_registry(&[]), clock)
+    OtlpEmitter::new(sender, resource, std::sync::Arc::new(catalogue::sentence), clock)
 }
 
 /// In one word, and how long to wait.

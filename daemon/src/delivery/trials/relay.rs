@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::http::word;
 use super::{TrialClock, delivery};
 use crate::delivery::mail::{MailEmitter, MailSettings, MailTls};
-use crate::delivery::sentence::from_registry;
+use crate::catalogue;
 use crate::delivery::{EmitError, Emitter};
 
 /// A relay without TLS that answers each command as `says` maps it, and gives the mail it took.
@@ -79,7 +79,7 @@ async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
     };
     let to = "alice@example.org".parse().expect("a mailbox");
     let (settings, clock) = (Arc::new(settings), TrialClock::start());
-    let emitter = MailEmitter::new(settings, to, from_registry(&[]), clock);
+    let emitter = MailEmitter::new(settings, to, std::sync::Arc::new(catalogue::sentence), clock);
     emitter.emit(&[delivery(3, "a1"), delivery(4, "a2")]).await
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use attestd_core::finding::Finding;
-use attestd_core::obligation::{days_until, severity, tier, today};
+use attestd_core::obligation::{days_until, end_of, severity, tier, today};
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Context, Date, Evidence, FindingSpec,
     Judgement, Look, Means, Nature, ProbeError, Reason, Settings, Severity, Target, Tier,
@@ -190,16 +190,20 @@ impl Check for CyberEssentials {
         let mut judging =
             Judging { facts: &facts, today, findings: Vec::new(), unseen: Vec::new() };
         judging.findings.extend(facts.ignored.as_ref().and_then(register::partly_read));
+        let mut due = None;
         match &facts.row.not_applicable {
             Some(given) => {
                 judging.findings.push(register::not_applicable(given, today, data::working_days()));
             }
-            None => judging.judge(match facts.level {
-                Level::Basic => &self.claims,
-                Level::Plus => &self.claims_plus,
-            }),
+            None => {
+                due = Holding::of(&facts.row, facts.level).expires.and_then(end_of);
+                judging.judge(match facts.level {
+                    Level::Basic => &self.claims,
+                    Level::Plus => &self.claims_plus,
+                });
+            }
         }
-        Ok(Judgement::new(judging.findings, judging.unseen))
+        Ok(Judgement::new(judging.findings, judging.unseen).due(due))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

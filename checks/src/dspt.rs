@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestd_core::finding::Finding;
-use attestd_core::obligation::{Period, days_until, severity, tier, today};
+use attestd_core::obligation::{Period, days_until, end_of, severity, tier, today};
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, FindingSpec, Judgement,
     Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, Timestamp,
@@ -327,7 +327,7 @@ impl Check for Dspt {
 
     fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
         let today = today(now);
-        let (mut findings, mut unseen) = (Vec::new(), Vec::new());
+        let (mut findings, mut unseen, mut due) = (Vec::new(), Vec::new(), None);
         match evidence.read()? {
             Facts::NotApplicable { given, ignored } => {
                 findings.push(register::not_applicable(&given, today, data::working_days()));
@@ -341,12 +341,16 @@ impl Check for Dspt {
                     findings.push(DATA_OLD.finding().with("verified_on", verified.to_string()));
                 }
                 match read_current(&published, today) {
-                    Ok(current) => findings.extend(self.judge_current(&current, today)),
+                    Ok(current) => {
+                        findings.extend(self.judge_current(&current, today));
+                        let next = current.edition.map(Edition::next);
+                        due = next.and_then(|next| end_of(self.deadline(next)));
+                    }
                     Err(reason) => unseen.push(Unseen { component: None, reason }),
                 }
             }
         }
-        Ok(Judgement::new(findings, unseen))
+        Ok(Judgement::new(findings, unseen).due(due))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

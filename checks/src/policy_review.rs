@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use attestd_core::check::sha256_hex;
 use attestd_core::finding::Finding;
-use attestd_core::obligation::{Period, days_until, severity, tier, today};
+use attestd_core::obligation::{Period, days_until, end_of, severity, tier, today};
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, FindingSpec, Judgement,
     Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, TargetName,
@@ -235,7 +235,11 @@ impl Check for PolicyReview {
                 let reason = Reason::new("date_in_future", message).remedy("correct the date");
                 unseen.push(Unseen { component: None, reason });
             }
-            Done::On(last) => self.judge_review(&facts, last, today, &mut findings),
+            Done::On(last) => {
+                self.judge_review(&facts, last, today, &mut findings);
+                let due = end_of(self.due(&facts, last));
+                return Ok(Judgement::new(findings, unseen).due(due));
+            }
         }
         Ok(Judgement::new(findings, unseen))
     }

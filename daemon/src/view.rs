@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestd_core::alert::{Alert, Phase};
+use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::record::{Record, Run};
 use attestd_core::state::{State, SubjectState};
 use attestd_core::store::Committed;
@@ -158,7 +158,7 @@ impl SubjectView {
                 }
                 None => reason.message.clone(),
             }),
-            _ => stale,
+            _ => stale.or_else(|| partly_unseen(state)),
         };
         let found = state.alerts.0.values().filter(|alert| alert.absent_since.is_none());
         let mut findings: Vec<FindingView> =
@@ -205,6 +205,21 @@ impl SubjectView {
             Status::Pass => 0,
         }
     }
+}
+
+/// What of a subject that was seen was not, in the words of its `not_seen` alerts.
+fn partly_unseen(state: &SubjectState) -> Option<String> {
+    let alerts = state.alerts.0.values().filter(|alert| alert.absent_since.is_none());
+    let reason = |alert: &Alert| {
+        let not_seen = alert.finding.key.code.0 == NOT_SEEN.code;
+        let reason = alert.finding.values.get("reason").filter(|_| not_seen)?.as_str()?;
+        Some(match &alert.finding.key.component {
+            Some(component) => format!("{component}: {reason}"),
+            None => reason.to_owned(),
+        })
+    };
+    let reasons: Vec<String> = alerts.filter_map(reason).collect();
+    (!reasons.is_empty()).then(|| reasons.join("\n"))
 }
 
 /// The exit code of several: 2 outranks 3 outranks 1 outranks 0; none at all is Unknown.

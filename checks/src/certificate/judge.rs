@@ -35,7 +35,7 @@ pub(super) fn judge(
         let message = format!("the name has {left} addresses beyond the {max} that are looked at");
         whole(Reason::new("limit_hit", message));
     }
-    let mut judged = BTreeSet::new();
+    let (mut judged, mut due) = (BTreeSet::new(), None);
     for (place, seen) in &facts.places {
         let sent = match seen {
             Place::Sent(sent) => sent,
@@ -53,9 +53,10 @@ pub(super) fn judge(
                 whole(reason.clone());
             }
             bench.judge(&mut findings);
+            due = due.into_iter().chain(bench.first_end()).min();
         }
     }
-    Ok(Judgement::new(findings, unseen))
+    Ok(Judgement::new(findings, unseen).due(due))
 }
 
 /// One chain before the judge.
@@ -112,6 +113,14 @@ impl<'a> Bench<'a> {
             findings.extend(self.trust());
             findings.extend(self.wrong_host(host));
         }
+    }
+
+    /// The first end of a certificate that the chain cannot do without.
+    fn first_end(&self) -> Option<Timestamp> {
+        let links = self.chain.links.iter().zip(&self.read);
+        let needed =
+            links.filter(|(link, _)| link.role == Role::Leaf || !self.holds_without(&link.sha256));
+        needed.map(|(_, certificate)| certificate.not_after).min()
     }
 
     /// H1, and what is over or has not begun.

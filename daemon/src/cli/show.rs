@@ -142,7 +142,8 @@ pub fn status(view: &StatusView) -> String {
 
 /// What there is to say of a subject, the worst first.
 pub fn what(subject: &SubjectView) -> String {
-    let mut lines: Vec<String> = subject.unseen.iter().map(|reason| clean(reason)).collect();
+    let mut lines: Vec<String> =
+        subject.unseen.iter().map(|reason| clean_lines(reason).trim_end().to_owned()).collect();
     lines.extend(subject.remedy.iter().map(|remedy| format!("→ {}", clean(remedy))));
     let told = subject.findings.iter().filter(|f| f.code != attestd_core::alert::NOT_SEEN.code);
     lines.extend(told.map(|finding| clean(&finding.message)));

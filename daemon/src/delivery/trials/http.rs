@@ -13,11 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{TrialClock, delivery};
+use crate::catalogue;
 use crate::delivery::otlp::{ClientFiles, Endpoints, HeadersFrom, OtlpSettings, Protocol};
 use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_sender::{ANSWER_MAX, Sender};
 use crate::delivery::secret::Source;
-use crate::catalogue;
 use crate::delivery::{EmitError, Emitter};
 
 /// Settings for a receiver at `base`.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::http::word;
 use super::{TrialClock, delivery};
-use crate::delivery::mail::{MailEmitter, MailSettings, MailTls};
 use crate::catalogue;
+use crate::delivery::mail::{MailEmitter, MailSettings, MailTls};
 use crate::delivery::{EmitError, Emitter};
 
 /// A relay without TLS that answers each command as `says` maps it, and gives the mail it took.

@@ -1,6 +1,6 @@
 //! What is kept beside the log while the store is open: the projection, and what the log has not been told yet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attestd_core::name::DestinationName;
 use attestd_core::state::State;
@@ -32,7 +32,15 @@ pub(crate) struct Kept {
     pub crc: u32,
     /// What was mended and is in no record yet, a sentence each.
     pub mended: Vec<String>,
+    /// What the projection is still to be given.
+    pub changes: Changes,
+    /// How many records that is.
+    pub lag: usize,
 }
+
+/// How many records without events the projection may be behind: sled writes to the disk for each batch, in the way of
+/// the log's sync, and replaying these takes milliseconds.
+pub(crate) const LAG_MAX: usize = 256;
 
 /// Why records could not all be folded in.
 #[derive(Debug)]
@@ -44,9 +52,22 @@ pub(crate) enum Stuck {
 }
 
 impl Kept {
-    /// Writes to the projection; one that cannot be believed any more is rebuilt, and one that cannot be rebuilt is
-    /// done without: the log has everything.
-    pub fn write(&mut self, changes: Changes, reader: &Reader, state: &State) {
+    /// Of a store in this directory; `crc` is the newest record's.
+    pub fn new(store: &Path, projection: Option<Projection>, pending: Pending, crc: u32) -> Kept {
+        let store = store.to_owned();
+        let (mended, changes) = (Vec::new(), Changes::default());
+        Kept { store, projection, pending, crc, mended, changes, lag: 0 }
+    }
+
+    /// Gives the projection all it is behind; one that cannot be believed any more is rebuilt, and one that cannot be
+    /// rebuilt is done without: the log has everything.
+    pub fn write(&mut self, reader: &Reader, state: &State) {
+        if self.lag == 0 && self.changes.0.is_empty() {
+            return;
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        self.lag = 0;
+        changes.meta(state, self.crc);
         let Some(projection) = &self.projection else { return };
         if let Err(error) = projection.write(changes) {
             self.rebuild(&error, reader, state);
@@ -60,6 +81,7 @@ impl Kept {
         state: &State,
         ask: impl Fn(&Projection) -> Result<T, Broken>,
     ) -> Result<T, StoreError> {
+        self.write(reader, state);
         let error = match self.projection.as_ref().map(&ask) {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => error,
@@ -101,7 +123,7 @@ impl Kept {
 
 /// Makes a projection of the first `until` records anew; says where the one before went.
 pub(crate) fn remake(
-    store: &std::path::Path,
+    store: &Path,
     log: &Log,
     until: u64,
 ) -> Result<(Projection, String, Fold), Stuck> {

@@ -18,7 +18,6 @@ use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
 use crate::keep::{Kept, Stuck, catch_up, remake};
-use crate::layout::Changes;
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::pending::Pending;
@@ -93,23 +92,18 @@ impl SledStore {
             Some(damage) => Err(damage),
             None => project(directory, &reader.log, &mut mended),
         };
-        let store = directory.to_owned();
         let shared = match opened {
             Ok((fold, projection, pending)) => {
-                let crc =
-                    fold.state.size.checked_sub(1).and_then(|newest| reader.log.crc(newest).ok());
-                let crc = crc.unwrap_or(0);
-                let kept = Kept { store, projection, pending, crc, mended: Vec::new() };
-                let (fold, kept) = (RwLock::new(fold), Mutex::new(kept));
-                Shared { reader, fold, kept, damaged: None }
+                let newest = fold.state.size.checked_sub(1);
+                let crc = newest.and_then(|newest| reader.log.crc(newest).ok()).unwrap_or(0);
+                let kept = Mutex::new(Kept::new(directory, projection, pending, crc));
+                Shared { reader, fold: RwLock::new(fold), kept, damaged: None }
             }
             Err(damage) => {
                 let (fold, entries, _) = read_through(&reader.log);
                 mended.push(format!("The log is damaged, and open for reading only: {damage}."));
-                let pending = Pending::default();
-                let kept = Kept { store, projection: None, pending, crc: 0, mended: Vec::new() };
-                let (fold, kept) = (RwLock::new(fold), Mutex::new(kept));
-                Shared { reader, fold, kept, damaged: Some((damage, entries)) }
+                let kept = Mutex::new(Kept::new(directory, None, Pending::default(), 0));
+                Shared { reader, fold: RwLock::new(fold), kept, damaged: Some((damage, entries)) }
             }
         };
         let mut store =
@@ -167,6 +161,9 @@ impl Drop for SledStore {
         {
             tracing::error!("The store's writer panicked.");
         }
+        let mut kept = self.shared.kept();
+        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        kept.write(&self.shared.reader, &fold.state);
     }
 }
 
@@ -220,12 +217,9 @@ impl Store for SledStore {
             return Ok(());
         }
         kept.pending.add(destination, sequence);
+        kept.changes.accepted(destination, sequence);
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = Changes::default();
-        changes.accepted(destination, sequence);
-        let crc = kept.crc;
-        changes.meta(&fold.state, crc);
-        kept.write(changes, &self.shared.reader, &fold.state);
+        kept.write(&self.shared.reader, &fold.state);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::blobs;
 use crate::frame;
 use crate::fs::chain;
-use crate::layout::Changes;
+use crate::keep::LAG_MAX;
 use crate::record;
 use crate::store::Shared;
 
@@ -134,8 +134,8 @@ impl Group<'_> {
 
     fn fold_in(&self, members: &[Member], crc: u32) -> Result<(), StoreError> {
         let shared = self.shared;
-        let mut kept = shared.kept();
-        let mut changes = Changes::default();
+        let mut guard = shared.kept();
+        let kept = &mut *guard;
         let mut fold = shared.fold.write().unwrap_or_else(PoisonError::into_inner);
         for Member { record, .. } in members {
             let index = fold.state.size;
@@ -143,22 +143,28 @@ impl Group<'_> {
             let changed = fold
                 .apply(record, &|of| shared.reader.subject_of(of))
                 .map_err(|error| shared.reader.log.fail(error.to_string()))?;
-            changes.add(&fold.state, index, record, &changed);
+            kept.changes.add(&fold.state, index, record, &changed);
             if let Record::Accepted(accepted) = record {
-                changes.told(&kept.pending.told(accepted));
+                kept.changes.told(&kept.pending.told(accepted));
             }
         }
         drop(fold);
-        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         kept.crc = crc;
-        changes.meta(&fold.state, crc);
-        kept.write(changes, &shared.reader, &fold.state);
+        kept.lag += members.len();
+        // What is to be sent is in sled before that (D2); anything else can wait, and be replayed.
+        if kept.lag >= LAG_MAX || members.iter().any(|member| has_events(&member.record)) {
+            let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            kept.write(&shared.reader, &fold.state);
+        }
         Ok(())
     }
 
     fn tell(&mut self, at: Timestamp) -> Result<(), StoreError> {
         loop {
-            let kept = self.shared.kept();
+            let mut kept = self.shared.kept();
+            let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            kept.write(&self.shared.reader, &fold.state);
+            drop(fold);
             let accepted = kept.pending.batch(at).map(Record::Accepted);
             let what = kept.mended.clone();
             drop(kept);

@@ -13,6 +13,7 @@ use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
 use attestd_storage::SledStore;
+use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -174,10 +175,8 @@ impl Daemon {
     }
 
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).
-    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: CancellationToken, mut hangup: Signal) -> anyhow::Result<()> {
         systemd::ready();
-        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-            .context("SIGHUP cannot be waited for")?;
         let ended = loop {
             tokio::select! {
                 () = stop.cancelled() => break None,

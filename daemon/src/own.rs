@@ -113,7 +113,10 @@ const FINDINGS: &[FindingSpec] = &[
 
 /// The conditions there are at the moment, as the daemon's parts report them.
 #[derive(Debug, Default)]
-pub struct Conditions(Mutex<BTreeMap<(String, Option<String>), BTreeMap<String, String>>>);
+pub struct Conditions(Mutex<BTreeMap<Which, BTreeMap<String, String>>>);
+
+/// A condition's code, and what it is about.
+type Which = (String, Option<String>);
 
 impl Conditions {
     /// Sets or clears one condition; says whether that changed anything.

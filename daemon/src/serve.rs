@@ -219,11 +219,10 @@ impl Daemon {
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
-        let config = config::load(&self.config.path).map_err(|error| {
-            if let config::ConfigError::Wrong { path, text, problems } = &error {
+        let config = config::load(&self.config.path).inspect_err(|error| {
+            if let config::ConfigError::Wrong { path, text, problems } = error {
                 eprint!("{}", crate::problems::show(path, text, problems, false));
             }
-            error
         })?;
         anyhow::ensure!(
             config.state_directory == self.config.state_directory,

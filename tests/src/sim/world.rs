@@ -287,7 +287,7 @@ impl Simulation {
         let told = shared.told.clone();
         let monitor =
             Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
-        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.next());
+        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
         let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
         let destination = Destination {
             name: Simulation::destination(),

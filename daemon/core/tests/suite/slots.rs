@@ -93,7 +93,7 @@ fn slots(minutes: &Field, hours: &Field, zone: &TimeZone, day: Date) -> Vec<Time
                     slots.insert(ambiguous.compatible().expect("a time"));
                 }
                 AmbiguousOffset::Fold { .. } => {
-                    slots.insert(ambiguous.clone().earlier().expect("a time"));
+                    slots.insert(ambiguous.earlier().expect("a time"));
                     if steps {
                         slots.insert(ambiguous.later().expect("a time"));
                     }

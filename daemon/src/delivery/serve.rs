@@ -30,14 +30,17 @@ pub(super) struct Serving {
     pub chance: Chance,
 }
 
-/// An attempt in flight: what went, and its answer.
+/// What came of an attempt.
 type Answer = Result<(), EmitError>;
 
 /// What only this run of the loop knows.
 struct Course {
     plan: Plan,
-    /// Attempts that failed since the receiver last accepted or refused anything.
+    /// Failures in a row since the receiver last accepted or refused anything. Attempts that were in flight together
+    /// failed together, and count as one.
     failures: u32,
+    /// When the newest of them was counted.
+    failed_at: Option<Uptime>,
     /// Refusals since the receiver last accepted anything.
     refusals: u32,
     /// Nothing is tried before.
@@ -45,7 +48,13 @@ struct Course {
     /// The newest event whose due time is known.
     learnt: u64,
     flights: JoinSet<Answer>,
-    aboard: HashMap<Id, Vec<Delivery>>,
+    aboard: HashMap<Id, Flight>,
+}
+
+/// An attempt in flight: when it began, and what it carries.
+struct Flight {
+    began: Uptime,
+    deliveries: Vec<Delivery>,
 }
 
 impl Serving {
@@ -54,6 +63,7 @@ impl Serving {
         let mut course = Course {
             plan: Plan::default(),
             failures: 0,
+            failed_at: None,
             refusals: 0,
             gate: self.clock.uptime(),
             learnt: 0,
@@ -185,7 +195,8 @@ impl Serving {
                 }),
             }
         });
-        course.aboard.insert(flight.id(), deliveries);
+        let began = self.clock.uptime();
+        course.aboard.insert(flight.id(), Flight { began, deliveries });
     }
 
     fn land(&mut self, course: &mut Course, landed: Result<(Id, Answer), JoinError>) {
@@ -196,14 +207,14 @@ impl Serving {
                 (error.id(), Err(EmitError::Retry { after: None, reason }))
             }
         };
-        let Some(deliveries) = course.aboard.remove(&id) else { return };
+        let Some(Flight { began, deliveries }) = course.aboard.remove(&id) else { return };
         for delivery in &deliveries {
             course.plan.flying.remove(&delivery.alert_id);
         }
         match answer {
             Ok(()) => self.accepted(course, &deliveries),
             Err(EmitError::Retry { after, reason }) => {
-                self.failed(course, &deliveries, after, reason);
+                self.failed(course, &Flight { began, deliveries }, after, reason);
             }
             Err(EmitError::Blocked { reason }) => self.refused(course, &deliveries, reason),
         }
@@ -236,19 +247,23 @@ impl Serving {
     fn failed(
         &mut self,
         course: &mut Course,
-        deliveries: &[Delivery],
+        Flight { began, deliveries }: &Flight,
         after: Option<Duration>,
         reason: String,
     ) {
-        course.failures = course.failures.saturating_add(1);
-        if course.failures == 1 {
+        let now = self.clock.uptime();
+        let counts = course.failed_at.is_none_or(|failed_at| *began > failed_at);
+        if counts {
+            course.failures = course.failures.saturating_add(1);
+            course.failed_at = Some(now);
+        }
+        if counts && course.failures == 1 {
             let (name, reason) = (&self.destination.name, short(&reason));
             warn!(destination = %name, %reason, "Delivery failed; it is tried again until it works.");
         }
-        let now = self.clock.uptime();
         let after = after.map(|after| after.min(AFTER_MAX));
-        let wait = after.unwrap_or_else(|| delay(course.failures, &mut self.chance));
-        course.gate = course.gate.max(Uptime(now.0 + wait));
+        let wait = after.or_else(|| counts.then(|| delay(course.failures, &mut self.chance)));
+        course.gate = course.gate.max(Uptime(now.0 + wait.unwrap_or_default()));
         for delivery in deliveries {
             let held = self.hold(course, delivery);
             held.blocked = false;

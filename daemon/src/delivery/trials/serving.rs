@@ -196,6 +196,34 @@ async fn a_receiver_that_is_down_is_tried_for_ever_within_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempts_that_were_in_flight_together_are_one_failure() {
+    for (hangs, seed) in (0..20).flat_map(|seed| [(false, seed), (true, seed)]) {
+        let mut trial = Trial::begin(&["collector"]);
+        trial.deliveries = Deliveries::new(
+            Arc::<TrialStore>::clone(&trial.store),
+            Arc::<TrialClock>::clone(&trial.clock),
+            seed,
+        );
+        let mut attempts = 0;
+        let receiver = Scripted::new(&trial.clock, move |_| {
+            attempts += 1;
+            match (attempts, hangs) {
+                (9.., _) => Act::Accept,
+                (_, true) => Act::Hang,
+                (_, false) => Act::Fail(None),
+            }
+        });
+        for n in 0..20 {
+            trial.tell(&format!("a{n}"));
+        }
+        trial.serve(&[("collector", &receiver, Pace::machine())]).await;
+        // Ten seconds until eight attempts have hung, two at most until the next, and all of it is told.
+        trial.pass(if hangs { 13 } else { 3 }).await;
+        assert_eq!(trial.store.waits(), 0, "seed {seed}, hangs: {hangs}: {:?}", receiver.times());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_of_one_alert_go_in_order_whatever_fails() {
     for seed in 0..10 {
         let mut trial = Trial::begin(&["collector"]);

@@ -190,6 +190,11 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         return None;
     }
     if endpoints.is_empty() && files.is_empty() {
+        // Where something is named, its own mistake was told.
+        let named = ["endpoints", "files"].iter().any(|key| !settings.texts(key).is_empty());
+        if named || !settings.tables("target").is_empty() {
+            return None;
+        }
         let key = ["endpoints", "files"].into_iter().find(|key| settings.has(key));
         settings.error(key.unwrap_or("target"), format!("{} has no target", settings.path()));
         return None;

@@ -89,6 +89,10 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         return None;
     }
     if endpoints.is_empty() {
+        // Where something is named, its own mistake was told.
+        if !settings.texts("endpoints").is_empty() || !settings.tables("target").is_empty() {
+            return None;
+        }
         let key = if settings.has("endpoints") { "endpoints" } else { "target" };
         settings.error(key, format!("{} has no target", settings.path()));
         return None;

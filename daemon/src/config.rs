@@ -100,15 +100,20 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 pub fn parse(path: &Path, text: String) -> Result<Config, ConfigError> {
     let problems = Problems::default();
     let (table, errors) = DeTable::parse_recoverable(&text);
+    let mut unread = Vec::new();
     for error in errors {
-        problems.error(error.span().unwrap_or(0..0), error.message().to_owned());
+        let span = error.span().unwrap_or(0..0);
+        problems.error(span.clone(), error.message().to_owned());
+        unread.push(span);
     }
     let settings = Settings::new(table.get_ref(), 0..0, "the configuration", &problems);
     let read = read(path, &settings);
     settings.finish();
     drop(settings);
     drop(table);
-    let (stops, problems) = (problems.errors() > 0, problems.into_vec());
+    let (stops, mut problems) = (problems.errors() > 0, problems.into_vec());
+    // What is no TOML was told as that first; that no setting can use it is no second mistake.
+    problems.dedup_by(|later, first| later.span == first.span && unread.contains(&first.span));
     match read {
         Some(mut config) if !stops => {
             config.warnings = problems;
@@ -132,7 +137,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         },
     };
     let control_socket = settings.text("control_socket").map(|text| directory.join(text.value));
-    let zone = settings.text("zone").map_or_else(|| "Europe/London".to_owned(), |zone| zone.value);
+    let zone = zone(settings).unwrap_or_else(|| "Europe/London".to_owned());
     let concurrency = settings.integer("concurrency", 1..=256).unwrap_or(limits::CONCURRENCY);
     let retention = settings.duration("retention").unwrap_or(RETENTION);
     let people = people(settings);
@@ -201,6 +206,17 @@ fn people(settings: &Settings<'_>) -> BTreeMap<PersonId, Person> {
         table.finish();
     }
     people
+}
+
+/// A zone that there is. A period does not use it; a wrong one is told all the same, before a cron line does.
+fn zone(table: &Settings<'_>) -> Option<String> {
+    let zone = table.text("zone")?;
+    if attestd_core::time::zone(&zone.value).is_some() {
+        return Some(zone.value);
+    }
+    let what = format!("there is no time zone {:?}; one is called \"Europe/London\"", zone.value);
+    table.error_at(zone.span, what);
+    None
 }
 
 fn is_address(text: &str) -> bool {
@@ -299,7 +315,7 @@ fn check(
     zone: &str,
 ) -> Option<ConfiguredCheck> {
     let kind = kind(table);
-    let zone = table.text("zone").map_or_else(|| zone.to_owned(), |zone| zone.value);
+    let zone = self::zone(table).unwrap_or_else(|| zone.to_owned());
     let text = table.text("schedule").map(|text| text.value);
     let text = text.or_else(|| kind.map(|kind| kind.every.to_owned()));
     let schedule = text.and_then(|text| {

@@ -36,10 +36,12 @@ impl Problems {
         self.0.borrow_mut().push(Problem { span, message: message.into(), fatal: false });
     }
 
-    /// All of them, in the order of the file.
+    /// All of them, in the order of the file, each once: a key may be read twice.
     pub fn into_vec(self) -> Vec<Problem> {
         let mut all = self.0.into_inner();
         all.sort_by_key(|p| p.span.start);
+        let mut told = BTreeSet::new();
+        all.retain(|p| told.insert((p.span.start, p.span.end, p.message.clone())));
         all
     }
 
@@ -207,18 +209,12 @@ impl<'a> Settings<'a> {
 
     /// A length of time such as `30s`, `5m`, `6h`, `2d`, from one second to ten years.
     pub fn duration(&self, key: &'static str) -> Option<Duration> {
-        let text = self.text(key)?;
-        match parse_duration(&text.value) {
-            Some(duration) => Some(duration),
-            None => {
-                let message = format!(
-                    "`{key}` of {} is a length of time such as \"30s\", \"5m\", \"6h\" or \"2d\", not {:?}",
-                    self.path, text.value
-                );
-                self.problems.error(text.span, message);
-                None
-            }
-        }
+        let value = self.value(key)?;
+        let duration = value.get_ref().as_str().and_then(parse_duration);
+        duration.or_else(|| {
+            let expected = "a length of time such as \"30s\", \"5m\", \"6h\" or \"2d\"";
+            self.wrong(key, value, expected)
+        })
     }
 
     /// A civil date, as `2026-11-22` or `"2026-11-22"`.
@@ -392,6 +388,21 @@ mod tests {
                 "[test] has no key `flg`; did you mean `flag`?",
                 "`n` of [test] is a whole number from 1 to 5, not 7",
                 "`mode` of [test] is one of internal, internet, not \"intenal\"; did you mean `internal`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_read_twice_is_told_once() {
+        let told = problems("texts = 7\nevery = 5", |s| {
+            assert!(s.texts("texts").is_empty() && s.texts("texts").is_empty());
+            s.duration("every");
+        });
+        assert_eq!(
+            told,
+            [
+                "`texts` of [test] is text in quotes, not 7",
+                "`every` of [test] is a length of time such as \"30s\", \"5m\", \"6h\" or \"2d\", not 5",
             ]
         );
     }

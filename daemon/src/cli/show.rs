@@ -40,7 +40,7 @@ pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
+    if table.width().is_none_or(|width| width == 0) {
         table.set_width(PIPE_WIDTH);
     }
     let bold = |text: &&str| paint(Cell::new(text), |cell| cell.add_attribute(Attribute::Dim));
@@ -48,7 +48,7 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
-/// A pipe has no width; logs and pagers show about this much.
+/// A pipe has no width, and a serial line says that its is 0; logs and pagers show about this much.
 const PIPE_WIDTH: u16 = 160;
 
 /// A cell in colour, where there is colour.

@@ -1,3 +1,10 @@
 //! Harness of the suites that cross crates: the simulation, and what starts real programs.
 
+pub mod golden;
+pub mod log;
+pub mod program;
+pub mod receiver;
+pub mod servers;
 pub mod sim;
+pub mod supplier;
+pub mod wait;

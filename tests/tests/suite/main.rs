@@ -1,3 +1,4 @@
 //! The suites that cross crates, a module each.
 
+mod conformance;
 mod simulation;

@@ -1,0 +1,287 @@
+//! What is generated from the registry, and held true: the README's table of checks and the sample configuration. What
+//! the README claims of commands and files.
+
+use std::path::{Path, PathBuf};
+
+use attestd::config::{self, ConfigError};
+use attestd_checks::registry::KINDS;
+use attestd_core::{CheckKind, Means};
+use attestd_tests::golden::{hold, repository};
+use clap::CommandFactory;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+const BEGIN: &str = "<!-- checks -->";
+const END: &str = "<!-- /checks -->";
+
+#[test]
+fn the_readme_has_the_table_of_checks() {
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(BEGIN).expect("the README marks where the table is");
+    let (_, after) = rest.split_once(END).expect("and where it ends");
+    hold("README.md", &format!("{before}{BEGIN}\n{}{END}{after}", table()));
+}
+
+/// The table of checks.
+fn table() -> String {
+    let mut table = "| kind | watches | looks | fails on |\n|---|---|---|---|\n".to_owned();
+    for kind in KINDS {
+        let fails = kind.findings.iter().filter(|spec| spec.means == Means::Fail);
+        let codes: Vec<String> = fails.map(|spec| format!("`{}`", spec.code)).collect();
+        let rest = kind.findings.len() - codes.len();
+        let summary = kind.summary.trim_end_matches('.');
+        table.push_str(&format!(
+            "| `{}` | {summary} | {} | {}; {rest} more are warnings and notes |\n",
+            kind.name,
+            looks(kind),
+            codes.join(", ")
+        ));
+    }
+    table
+}
+
+fn looks(kind: &CheckKind) -> String {
+    match kind.every.contains(' ') {
+        true => format!("`{}`", kind.every),
+        false => format!("every {}", kind.every),
+    }
+}
+
+#[test]
+fn the_sample_configuration_shows_every_kind() {
+    hold("systemd/attestd.toml", &sample());
+}
+
+/// The sample: what is prose begins with `# `, what can be switched on with `#` alone.
+fn sample() -> String {
+    let mut text = SAMPLE_HEAD.to_owned();
+    for kind in KINDS {
+        text.push_str(&format!("\n# {}: {}\n", kind.name, kind.summary.trim_end_matches('.')));
+        for line in kind.example.trim_end().lines() {
+            text.push_str(if line.is_empty() { "" } else { "#" });
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text.push_str(SAMPLE_TAIL);
+    text
+}
+
+const SAMPLE_HEAD: &str = "\
+# attestd as a service: /etc/attestd/attestd.toml. What a check may set, `attestd explain KIND` says.
+#
+# What can be switched on begins with # alone: take it off. Then `attestd check-config` says all that is wrong, and
+# `systemctl reload attestd` takes it up. This file is kept in the evidence log at each start and reload: no secrets here,
+# they go into credentials (systemd/attestd.service, LoadCredential=).
+
+# systemd says where the state is (StateDirectory=), so `state_directory` is not set.
+control_socket = \"/run/attestd/control.sock\"
+
+# The zone in which cron lines count.
+#zone = \"Europe/London\"
+# Runs at once.
+#concurrency = 16
+# How long history is kept for quick answers; the evidence log keeps everything.
+#retention = \"3650d\"
+
+[organisation]
+name = \"Example Health Systems Ltd\"
+
+# --- People: records name them by id only --------------------------------------------------------
+
+[[person]]
+id = \"isms-owner\"
+name = \"The ISMS owner\"
+email = \"isms@example.org\"
+
+# --- Checks: at least one, or there is nothing to run ---------------------------------------------
+#
+# Each has an `id` of its own. All may set `schedule` (\"6h\", or a cron line in `zone`), `timeout`, `hold` (how long before
+# a finding is told) and `keep` (how long before it counts as over). Relative paths begin at this file's directory.
+";
+
+const SAMPLE_TAIL: &str = "
+# --- Sources: what checks fetch from ---------------------------------------------------------------
+
+# More trust anchors than the system's, for sources and receivers behind a proxy that opens TLS.
+#[sources]
+#ca_bundle = \"/etc/ssl/certs/ca-certificates.crt\"
+
+# A deadline that was moved, with who allowed it.
+#[[deadline]]
+#table = \"dspt\"
+#key = \"2026-27\"
+#date = 2027-07-31
+#source = \"letter of NHS England of 2027-05-01\"
+#authorised_by = \"isms-owner\"
+
+# --- Who is told: what nobody takes waits in the outbox ------------------------------------------------
+
+# Every alert event, to an OTLP receiver. OTEL_EXPORTER_OTLP_* are honoured where this says nothing.
+#[[otlp]]
+#name = \"collector\"
+#endpoint = \"https://otlp.example.org:4318\"
+#protocol = \"http/protobuf\"          # or \"grpc\"
+#credential = \"otlp-headers\"         # LoadCredential=otlp-headers:..., lines of NAME: VALUE
+#compression = \"gzip\"
+
+# What a person must not miss: dated duties at 09:00 on working days, Critical alerts at once.
+#[mail]
+#relay = \"smtp.example.org\"
+#tls = \"starttls\"                    # or \"implicit\"; \"none\" only to this machine
+#user = \"attestd\"
+#credential = \"mail-password\"        # LoadCredential=mail-password:...
+#from = \"attestd@example.org\"
+#to = [\"isms-owner\"]
+
+# Metrics for Prometheus, on loopback only.
+#[metrics]
+#listen = \"127.0.0.1:9464\"
+
+# Each run as a span, to every [[otlp]].
+#[telemetry]
+#spans = true
+";
+
+#[test]
+fn the_sample_configuration_waits_for_a_check_and_is_good_with_all_of_it_switched_on() {
+    let path = Path::new("/etc/attestd/attestd.toml");
+    let text = sample();
+    let Err(ConfigError::Wrong { problems, .. }) = config::parse(path, text.clone()) else {
+        panic!("without a check there is nothing to run")
+    };
+    let errors: Vec<&str> =
+        problems.iter().filter(|p| p.fatal).map(|p| p.message.as_str()).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("at least one [[check]]"), "{errors:?}");
+
+    let on = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let whole: String = text.lines().map(on).collect();
+    let config = config::parse(path, whole.clone());
+    let config = config.unwrap_or_else(|error| match error {
+        ConfigError::Wrong { text, problems, .. } => {
+            panic!("{}", attestd::problems::show(path, &text, &problems, false))
+        }
+        error => panic!("{error}"),
+    });
+    assert_eq!(config.checks.len(), KINDS.len());
+    assert_eq!(config.control_socket, PathBuf::from("/run/attestd/control.sock"));
+    assert_eq!(config.telling.otlp.len(), 1);
+    assert!(config.telling.mail.is_some() && config.telling.metrics.is_some());
+    assert!(config.telling.spans);
+    for key in ["zone", "concurrency", "retention"] {
+        assert!(whole.contains(&format!("\n{key} = ")), "{key}");
+    }
+}
+
+/// The code of a document: what stands between backticks, and every line of its blocks.
+fn code(text: &str) -> Vec<String> {
+    let mut code = Vec::new();
+    for (number, part) in text.split("```").enumerate() {
+        if number % 2 == 1 {
+            code.extend(part.lines().skip(1).map(str::to_owned));
+        } else {
+            code.extend(part.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    code
+}
+
+#[test]
+fn the_verbs_that_documents_name_are_there_and_the_readme_names_all() {
+    let cli = attestd::cli::Cli::command();
+    let verbs: Vec<&clap::Command> = cli.get_subcommands().collect();
+    let is_verb = |word: &str| verbs.iter().any(|verb| verb.get_name() == word);
+    let mut named = Vec::new();
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        for line in code(&read(document)) {
+            let words: Vec<&str> = line.split_whitespace().filter(|word| *word != "$").collect();
+            let program = words
+                .iter()
+                .position(|word| *word == "attestd" || *word == "--" || word.ends_with("/attestd"));
+            let Some(program) =
+                program.filter(|at| words[*at] != "--" || line.starts_with("cargo run"))
+            else {
+                continue;
+            };
+            let Some(verb) = words.get(program + 1) else { continue };
+            let looks = verb.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            if verb.starts_with('-') || !looks {
+                continue;
+            }
+            assert!(is_verb(verb), "{document} names `attestd {verb}`, which is no verb: {line}");
+            if document == "README.md" {
+                named.push((*verb).to_owned());
+            }
+        }
+    }
+    for verb in verbs.iter().filter(|verb| !verb.is_hide_set()) {
+        let name = verb.get_name();
+        assert!(
+            named.iter().any(|named| named == name),
+            "the README does not name `attestd {name}`"
+        );
+    }
+}
+
+#[test]
+fn the_options_that_the_readme_names_are_there() {
+    let cli = attestd::cli::Cli::command();
+    let mut options: Vec<String> = vec!["--help".to_owned(), "--version".to_owned()];
+    let commands = std::iter::once(&cli).chain(cli.get_subcommands());
+    for argument in commands.flat_map(clap::Command::get_arguments) {
+        options.extend(argument.get_long().map(|long| format!("--{long}")));
+    }
+    let ours = |line: &&String| line.contains("attestd") && !line.starts_with("cargo ");
+    let lines = code(&read("README.md"));
+    for line in lines.iter().filter(ours).filter(|line| !line.starts_with("systemctl")) {
+        for word in line.split(|c: char| c.is_whitespace() || "[]=|".contains(c)) {
+            let option = word.len() > 2 && word.starts_with("--");
+            assert!(!option || options.iter().any(|o| o == word), "README: {word} in {line}");
+        }
+    }
+}
+
+#[test]
+fn the_files_that_documents_name_are_there() {
+    let mut held = 0;
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        let text = read(document);
+        let links = text.split("](").skip(1).filter_map(|part| part.split(')').next());
+        let links = links.filter(|link| !link.contains("://")).map(str::to_owned);
+        for name in code(&text).into_iter().flat_map(|line| files(&line)).chain(links) {
+            let path =
+                name.trim_start_matches("./").split('#').next().unwrap_or_default().to_owned();
+            assert!(is_there(&repository(), &path), "{document} names {name}, which is not there");
+            held += 1;
+        }
+    }
+    assert!(held > 20, "{held}");
+}
+
+/// The words of a line of code that name files of the repository.
+fn files(line: &str) -> Vec<String> {
+    const TOPS: [&str; 7] =
+        ["daemon/", "checks/", "storage/", "tests/", "systemd/", "examples/", "./"];
+    let words = line.split(|c: char| c.is_whitespace() || "()=,;\"".contains(c));
+    let ours = |word: &&str| TOPS.iter().any(|top| word.starts_with(top)) && word.len() > 2;
+    words.filter(ours).map(str::to_owned).collect()
+}
+
+/// Whether a path or pattern names something below `base`.
+pub(crate) fn is_there(base: &Path, path: &str) -> bool {
+    match path.split_once('*') {
+        None => base.join(path).exists(),
+        Some((before, after)) => {
+            let (directory, start) = before.rsplit_once('/').unwrap_or(("", before));
+            let entries = std::fs::read_dir(base.join(directory)).into_iter().flatten().flatten();
+            let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.any(|name| name.starts_with(start) && name.ends_with(after))
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The command line: what it prints, and what it exits with, through the real program.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use attestd_checks::registry::KINDS;
+use attestd_core::store::{Draft, Store};
+use attestd_storage::SledStore;
+use attestd_tests::golden::{hold, repository};
+use attestd_tests::program::{self, Daemon, Said};
+use attestd_tests::servers::{self, Made};
+use attestd_tests::supplier::Supplier;
+use attestd_tests::wait;
+use nix::pty::{Winsize, openpty};
+use rcgen::{CertificateParams, DnType};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A terminal's escape, which nothing may print that is no terminal, or that comes from outside.
+const ESCAPE: char = '\u{1b}';
+
+/// A store whose log says the same whenever it is read, and its configuration.
+fn store_at_rest() -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = repository().join("tests/tests/suite/golden/log.jsonl");
+    let text = std::fs::read_to_string(path).expect("the log's records");
+    let state = directory.path().join("state");
+    let (store, _) = SledStore::open(&state).expect("a store");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    for line in text.lines() {
+        let record = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        runtime.block_on(store.commit(Draft { record, blobs: Vec::new() })).expect("committed");
+    }
+    drop(store);
+    let config = "[organisation]\nname = \"Example Health Systems Ltd\"\n\
+                  [[check]]\nid = \"portal\"\nkind = \"certificate\"\nendpoints = [\"portal.example.org:443\"]\n";
+    std::fs::write(directory.path().join("attestd.toml"), config).expect("written");
+    directory
+}
+
+#[test]
+fn history_at_rest_is_told_newest_first() {
+    let directory = store_at_rest();
+    let said = program::run(directory.path(), &["history"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    hold("tests/tests/suite/golden/history.txt", &said.out);
+    for (arguments, expected, why) in [
+        (&["portal/portal.example.org:443"][..], 4, "one subject"),
+        (&["portal"], 4, "every subject of a check"),
+        (&["policies"], 1, "another check"),
+        (&["gone"], 0, "what was never watched"),
+        (&["--limit", "2"], 2, "the newest only"),
+        (&["--from", "2026-11-21T00:00:00Z"], 2, "from an instant on"),
+        (&["--to", "2026-11-21T00:00:00Z"], 3, "until before an instant"),
+    ] {
+        let arguments = [&["history", "--json"], arguments].concat();
+        let said = program::run(directory.path(), &arguments);
+        let entries: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+        assert_eq!(entries.len(), expected, "{why}: {}", said.out);
+        let indexes: Vec<_> = entries.iter().map(|entry| entry["index"].as_u64()).collect();
+        assert!(indexes.is_sorted_by(|newer, older| newer > older), "{why}: newest first");
+    }
+}
+
+#[test]
+fn status_at_rest_says_that_no_daemon_runs() {
+    let directory = store_at_rest();
+    let said = program::run(directory.path(), &["status"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    for part in [
+        "Example Health Systems Ltd",
+        "from the log: no daemon is running",
+        "portal.example.org:443",
+        "information-security.md",
+        "2 alert events wait for collector",
+    ] {
+        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+    }
+    let said = program::run(directory.path(), &["status", "--json"]);
+    let view: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(view["running"], false);
+    let status = |place: usize| &view["subjects"][place]["status"];
+    assert_eq!((status(0), status(1)), (&Value::from("fail"), &Value::from("unknown")));
+    let stale = view["subjects"][1]["unseen"].as_str().expect("a reason");
+    assert!(stale.starts_with("stale: "), "{stale}");
+}
+
+/// The names, sizes and times of everything below a directory.
+fn listing(directory: &Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let (mut all, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(path) = left.pop() {
+        let meta = std::fs::metadata(&path).expect("it is there");
+        let changed = meta.modified().expect("a time");
+        all.push((path.clone(), if meta.is_dir() { 0 } else { meta.len() }, changed));
+        if meta.is_dir() {
+            left.extend(std::fs::read_dir(path).expect("it").map(|e| e.expect("an entry").path()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn reading_at_rest_changes_nothing() {
+    let directory = store_at_rest();
+    // Without sled: only the log is read, so that what is missing is not made either.
+    for without_sled in [false, true] {
+        let state = directory.path().join("state");
+        if without_sled {
+            let sled = |path: &Path| path.file_name().is_some_and(|name| name != "log");
+            let entries =
+                std::fs::read_dir(&state).expect("the store").map(|e| e.expect("one").path());
+            for path in entries.filter(|path| sled(path)) {
+                let gone =
+                    if path.is_dir() { std::fs::remove_dir_all } else { std::fs::remove_file };
+                gone(&path).expect("removed");
+            }
+        }
+        let before = listing(directory.path());
+        for arguments in [&["status"][..], &["status", "--json"], &["history"]] {
+            let said = program::run(directory.path(), arguments);
+            assert_eq!(said.code, Some(0), "{said:?}");
+            assert!(said.out.contains("portal.example.org:443"), "{}", said.out);
+        }
+        assert_eq!(listing(directory.path()), before);
+    }
+}
+
+#[test]
+fn a_log_can_be_read_beside_a_running_daemon() {
+    let supplier = Supplier::copy();
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    daemon.until(Duration::from_secs(10), "something is seen", |view| {
+        view.subjects.iter().any(|subject| subject.seen_at.is_some()).then_some(())
+    });
+    let said = program::run(supplier.path(), &["status", "--json"]);
+    let view: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(view["running"], true, "the daemon itself is asked");
+    // With another socket no daemon is reached, and the log is read while it grows.
+    supplier.edit("attestd.toml", |text| format!("control_socket = \"other.sock\"\n{text}"));
+    let said = program::run(supplier.path(), &["status", "--json"]);
+    let view: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(view["running"], false);
+    assert!(!view["subjects"].as_array().expect("a list").is_empty());
+    assert!(daemon.status().is_some(), "the daemon goes on");
+}
+
+#[test]
+fn check_without_a_daemon_says_that_it_recorded_nothing_and_records_nothing() {
+    let supplier = Supplier::copy();
+    let before = listing(supplier.path());
+    for (subject, says) in [
+        ("policies/policies/information-security.md", "information-security.md"),
+        ("certificate-files/certificates/old-portal.pem", "certificate_expired"),
+    ] {
+        let said = program::run(supplier.path(), &["check", subject, "--explain"]);
+        assert!(said.err.contains("nothing was recorded"), "{said:?}");
+        assert!(said.out.contains(says), "{said:?}");
+    }
+    assert_eq!(listing(supplier.path()), before);
+    for (subject, says) in [
+        ("gone", "there is no check gone"),
+        ("policies/gone.md", "policies/gone.md is not among the targets"),
+    ] {
+        let said = program::run(supplier.path(), &["check", subject]);
+        assert_eq!(said.code, Some(3), "of what is not there, nothing is known: {said:?}");
+        assert!(said.err.contains(says), "{said:?}");
+    }
+}
+
+#[test]
+fn the_kinds_are_listed_and_explained() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = program::run(directory.path(), &["kinds"]);
+    assert_eq!(said.code, Some(0));
+    for kind in KINDS {
+        assert!(said.out.contains(kind.name), "{}", said.out);
+        let explained = program::run(directory.path(), &["explain", kind.name]);
+        assert_eq!(explained.code, Some(0), "{explained:?}");
+        let codes = kind.findings.iter().map(|spec| spec.code);
+        for part in ["## What it cannot see", "## Example", "## Findings"].into_iter().chain(codes)
+        {
+            assert!(explained.out.contains(part), "{} lacks {part}", kind.name);
+        }
+    }
+    let said = program::run(directory.path(), &["kinds", "--json"]);
+    let kinds: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(kinds.len(), KINDS.len());
+    let said = program::run(directory.path(), &["explain", "certificat"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("did you mean `certificate`?"), "{}", said.err);
+}
+
+#[test]
+fn a_check_is_explained_by_its_schedule_next_runs_and_thresholds() {
+    let supplier = Supplier::copy();
+    let said = program::run(supplier.path(), &["explain", "portal-certificate"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for part in
+        ["check portal-certificate of kind certificate", "0 */6 * * *", "next runs", "thresholds"]
+    {
+        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+    }
+    let runs = said.out.lines().filter(|line| line.ends_with("GMT") || line.ends_with("BST"));
+    assert_eq!(runs.count(), 5, "the next five:\n{}", said.out);
+}
+
+#[test]
+fn what_goes_into_a_pipe_has_no_colour() {
+    let supplier = Supplier::copy();
+    let directory = store_at_rest();
+    for (at, arguments) in [
+        (directory.path(), &["status"][..]),
+        (directory.path(), &["history"]),
+        (supplier.path(), &["kinds"]),
+        (supplier.path(), &["explain", "tls"]),
+        (supplier.path(), &["explain", "policies"]),
+        (supplier.path(), &["check", "certificate-files", "--explain"]),
+        (supplier.path(), &["check-config"]),
+        (supplier.path(), &["--help"]),
+        (supplier.path(), &["check", "--nonsense"]),
+        (supplier.path(), &["probe", "127.0.0.1:1"]),
+    ] {
+        let said = program::run(at, arguments);
+        assert!(!said.out.is_empty() || !said.err.is_empty(), "{arguments:?} says something");
+        let coloured = said.out.contains(ESCAPE) || said.err.contains(ESCAPE);
+        assert!(!coloured, "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_terminal_gets_colour_unless_no_color_says_otherwise() {
+    let directory = store_at_rest();
+    for (no_color, columns, coloured, why) in [
+        (None, 120, true, "a terminal"),
+        (None, 0, true, "a serial line, which has no width"),
+        (Some(""), 120, true, "NO_COLOR counts unless it is empty"),
+        (Some("1"), 120, false, "NO_COLOR"),
+    ] {
+        let size = Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).expect("a terminal");
+        let mut command = program::command(directory.path(), &["status"]);
+        command.env("TERM", "xterm-256color");
+        if let Some(value) = no_color {
+            command.env("NO_COLOR", value);
+        }
+        command.stdout(Stdio::from(pty.slave)).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it starts");
+        drop(command); // holds the terminal open
+        let mut out = Vec::new();
+        // A terminal whose other end is closed reads as an error, after all that was written.
+        let _ = std::fs::File::from(pty.master).read_to_end(&mut out);
+        assert!(child.wait().expect("it ends").success());
+        let out = String::from_utf8_lossy(&out);
+        assert!(out.contains("portal.example.org"), "{why}: {out}");
+        assert_eq!(out.contains(ESCAPE), coloured, "{why}: {out}");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_page_are_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = program::run(directory.path(), &["completions", shell]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        for verb in ["check-config", "history", "probe"] {
+            assert!(said.out.contains(verb), "{shell} does not know {verb}");
+        }
+    }
+    let said = program::run(directory.path(), &["man"]);
+    assert_eq!(said.code, Some(0));
+    assert!(
+        said.out.contains(".TH attestd") && said.out.contains("check\\-config"),
+        "{}",
+        said.out
+    );
+}
+
+/// A server on loopback, and what looks at it.
+struct Probing {
+    runtime: tokio::runtime::Runtime,
+    directory: TempDir,
+}
+
+impl Probing {
+    fn new() -> Probing {
+        Probing {
+            runtime: servers::runtime(),
+            directory: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn serve(&self, chain: &[&Made]) -> SocketAddr {
+        self.runtime.block_on(servers::tls(chain))
+    }
+
+    fn authority(&self) -> Made {
+        let made = servers::authority("An Authority");
+        std::fs::write(self.directory.path().join("ca.pem"), &made.pem).expect("written");
+        made
+    }
+
+    fn probe(&self, address: SocketAddr, more: &[&str]) -> Said {
+        let target = format!("localhost:{}", address.port());
+        let arguments = [&["probe", &target, "--resolve", "127.0.0.1"], more].concat();
+        program::run(self.directory.path(), &arguments)
+    }
+
+    /// Looks with both `probe` and `check`, which must agree, and gives what `probe` said.
+    fn both(&self, address: SocketAddr, ca: bool) -> Said {
+        let mut config = format!(
+            "[[check]]\nid = \"it\"\nkind = \"certificate\"\n[[check.target]]\n\
+             endpoint = \"localhost:{}\"\nresolve = \"127.0.0.1\"\n",
+            address.port()
+        );
+        config.push_str(if ca { "ca = \"ca.pem\"\n" } else { "" });
+        std::fs::write(self.directory.path().join("attestd.toml"), config).expect("written");
+        let checked = program::run(self.directory.path(), &["check", "it"]);
+        let probed = self.probe(address, if ca { &["--ca", "ca.pem"] } else { &[] });
+        assert_eq!(checked.code, probed.code, "{checked:?}\n{probed:?}");
+        probed
+    }
+}
+
+#[test]
+fn probe_and_check_exit_as_monitoring_plugins_do() {
+    let probing = Probing::new();
+    let ca = probing.authority();
+    let leaf = |from: i64, until: i64| {
+        servers::make(Some(&ca), |params: &mut CertificateParams| {
+            servers::valid(params, from, until);
+        })
+    };
+    for (made, code, says, why) in [
+        (leaf(-30, 70), 0, "pass", "good"),
+        (leaf(-80, 20), 1, "expires on", "near its end"),
+        (leaf(-98, 2), 2, "expires on", "very near its end: critical, though it only warns"),
+        (leaf(-100, -3), 2, "expired on", "over"),
+    ] {
+        let said = probing.both(probing.serve(&[&made, &ca]), true);
+        assert_eq!(said.code, Some(code), "{why}: {said:?}");
+        assert!(said.out.contains(says), "{why}: {}", said.out);
+    }
+    let untrusted = probing.both(probing.serve(&[&leaf(-30, 70), &ca]), false);
+    assert_eq!(untrusted.code, Some(2), "a private authority, not named: {untrusted:?}");
+    let (kept, closed) = probing.runtime.block_on(async { servers::closed() });
+    let refused = probing.both(closed, false);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.out.contains("the connection was refused"), "{}", refused.out);
+    drop(kept);
+    let http = probing.both(probing.runtime.block_on(servers::http()), false);
+    assert_eq!(http.code, Some(3), "{http:?}");
+    let said = program::run(probing.directory.path(), &["probe", "localhost"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.err.contains("an endpoint is host:port"), "{}", said.err);
+    let said = probing.probe(closed, &["--ca", "gone.pem"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.err.contains("gone.pem"), "{}", said.err);
+}
+
+#[test]
+fn probe_shows_the_chain_and_the_versions() {
+    let probing = Probing::new();
+    let ca = probing.authority();
+    let leaf = servers::make(Some(&ca), |_| {});
+    let address = probing.serve(&[&leaf, &ca]);
+    let said = probing.probe(address, &["--ca", "ca.pem"]);
+    for part in ["leaf", "An Authority", "TLS 1.2", "TLS 1.3", "TLS 1.0", "SSL 3.0"] {
+        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+    }
+    let said = probing.probe(address, &["--ca", "ca.pem", "--json"]);
+    let views: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(views.len(), KINDS.iter().filter(|kind| kind.endpoints).count());
+    let said = probing.probe(address, &["--ca", "ca.pem", "--sni", "other.example.org"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.out.contains("the certificate is not for other.example.org"), "{}", said.out);
+}
+
+#[test]
+fn text_from_outside_is_escaped() {
+    let probing = Probing::new();
+    let evil = servers::make(None, |params| {
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "\u{1b}[31mred\u{1b}]0;title\u{7}");
+        params.distinguished_name.push(DnType::OrganizationName, "\u{202e}live\r\nnew line");
+    });
+    let address = probing.serve(&[&evil]);
+    for more in [&[][..], &["--sni", "x.example.org"], &["--json"]] {
+        let said = probing.probe(address, more);
+        let harmless = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+        let json = more.contains(&"--json");
+        assert!(said.out.chars().all(|c| harmless(c) || json && c != ESCAPE), "{:?}", said.out);
+        assert!(said.out.contains("red"), "the name is shown, made harmless: {}", said.out);
+    }
+    // Files whose names would move the cursor, with a certificate of such a name.
+    let directory = probing.directory.path();
+    std::fs::write(directory.join("a\u{1b}[2Jb.pem"), &evil.pem).expect("written");
+    std::fs::write(directory.join("plain.pem"), &evil.pem).expect("written");
+    let config = "[[check]]\nid = \"it\"\nkind = \"certificate\"\nfiles = [\"*.pem\"]\n\
+                  [[check]]\nid = \"docs\"\nkind = \"policy_review\"\ndocuments = [\"*.pem\"]\n";
+    std::fs::write(directory.join("attestd.toml"), config).expect("written");
+    for check in ["it", "docs"] {
+        let said = program::run(directory, &["check", check, "--explain"]);
+        let harmless = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control());
+        assert!(harmless(&said.out) && harmless(&said.err), "{said:?}");
+        assert!(said.out.contains("plain.pem"), "one bad name hides no other: {said:?}");
+        assert_eq!(said.code, Some(3), "what has a bad name is not passed over: {said:?}");
+        let shown =
+            ["rename the file", "docs/document "].iter().any(|part| said.out.contains(part));
+        assert!(shown, "{said:?}");
+    }
+    let mut daemon = Daemon::start(directory, |_| {});
+    let seen = daemon.until(Duration::from_secs(10), "everything is seen", |view| {
+        let whole = view.subjects.len() > 3 && view.subjects.iter().all(|s| s.seen_at.is_some());
+        whole.then(|| program::run(directory, &["status"]))
+    });
+    assert!(seen.out.chars().all(|c| c == '\n' || !c.is_control()), "{}", seen.out);
+}
+
+#[test]
+fn a_chain_of_two_hundred_and_a_huge_certificate_are_unknown() {
+    let probing = Probing::new();
+    let ca = probing.authority();
+    let leaf = servers::make(Some(&ca), |_| {});
+    let chain: Vec<&Made> = std::iter::once(&leaf).chain(std::iter::repeat_n(&ca, 199)).collect();
+    let said = probing.both(probing.serve(&chain), true);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    let huge = servers::make(Some(&ca), |params| {
+        let name = |n: u32| format!("{n:060}.example.org").try_into().expect("a name");
+        params.subject_alt_names = (0..16_000).map(|n| rcgen::SanType::DnsName(name(n))).collect();
+    });
+    assert!(huge.pem.len() > 1_000_000, "{}", huge.pem.len());
+    std::fs::write(probing.directory.path().join("huge.pem"), &huge.pem).expect("written");
+    let config = "[[check]]\nid = \"it\"\nkind = \"certificate\"\nfiles = [\"huge.pem\"]\n";
+    std::fs::write(probing.directory.path().join("attestd.toml"), config).expect("written");
+    let said = program::run(probing.directory.path(), &["check", "it"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.out.contains("unknown"), "{}", said.out);
+}
+
+#[test]
+fn a_mute_server_holds_probe_up_no_longer_than_its_limits() {
+    let probing = Probing::new();
+    let address = probing.runtime.block_on(servers::mute());
+    let began = wait::uptime();
+    let said = probing.probe(address, &[]);
+    let took = wait::uptime().since(began);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(took < Duration::from_secs(60), "30 s for each kind at most: {took:?}");
+}

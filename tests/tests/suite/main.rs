@@ -3,6 +3,9 @@
 mod bad_input;
 mod cli;
 mod conformance;
+mod daemon;
 mod documents;
+mod kill;
 mod simulation;
+mod telling;
 mod tidy;

@@ -1,0 +1,59 @@
+//! The outbox of the real program against a real receiver: down first, then up.
+
+use std::time::Duration;
+
+use attestd_core::record::Record;
+use attestd_tests::log;
+use attestd_tests::program::Daemon;
+use attestd_tests::receiver::Receiver;
+use attestd_tests::supplier::Supplier;
+use nix::sys::signal::Signal;
+
+/// Longer than a destination that was down for seconds waits before it is tried again, and the rest.
+const LONG: Duration = Duration::from_secs(40);
+
+/// How many events wait for the receiver, by a daemon's status.
+fn waiting(view: &attestd::view::StatusView) -> usize {
+    let collector = view.outbox.iter().find(|waiting| waiting.destination == "collector");
+    collector.map_or(0, |waiting| waiting.events)
+}
+
+#[test]
+fn what_waits_for_a_receiver_that_is_down_arrives_when_it_is_up() {
+    let mut receiver = Receiver::down();
+    let supplier = Supplier::copy();
+    supplier.edit("attestd.toml", |text| {
+        let ours = text.replace("http://127.0.0.1:4318", &receiver.endpoint());
+        assert_ne!(ours, text, "the example has a receiver");
+        ours
+    });
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let events = daemon.until(LONG, "events wait", |view| {
+        let seen =
+            view.subjects.iter().all(|subject| subject.unseen.as_deref() != Some("not yet seen"));
+        Some(waiting(view)).filter(|events| seen && *events >= 5)
+    });
+    // A life later they still wait: what is told is first on disk.
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    assert!(receiver.accepted().has.is_empty());
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    daemon
+        .until(LONG, "they wait in the next life", |view| (waiting(view) >= events).then_some(()));
+    receiver.up();
+    // What is resolved meanwhile belongs to an alert whose opening was told late.
+    supplier.edit("policies/incident-response.md", |text| text.replace("2025-10-06", "2026-11-20"));
+    daemon.until(LONG, "all arrive, the end of one alert too", |view| {
+        let resolved =
+            receiver.accepted().has.values().any(|told| told.name == "attestd.alert.resolved");
+        (waiting(view) == 0 && resolved).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    let log = log::read(&supplier.file("state"));
+    let told = log.hold_delivery("collector", &receiver.accepted());
+    assert!(told > events, "{told}");
+    let accepted = log.records.iter().any(|record| matches!(record, Record::Accepted(_)));
+    assert!(accepted, "the log learns of it at the latest when the daemon stops");
+    println!("{told} events accepted, {} of them while the receiver was down", events);
+}

@@ -54,11 +54,13 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered, last) = open(&config).await?;
+        let (store, recovered) = open(&config).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::default());
+        let mut anchor = None;
+        store.read(&mut |state| anchor = state.trusted_at);
         let anchor =
-            last.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+            anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
         let shared =
             Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
         let shared = Arc::new(shared);
@@ -263,8 +265,8 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store; says what was mended, and when the last record was written.
-async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>, Option<Timestamp>)> {
+/// Opens the store; says what was mended.
+async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>)> {
     let directory = config.state_directory.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
     let (store, recovered) = opened.context("the store cannot be opened")?;
@@ -275,11 +277,7 @@ async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>, Option
             config.state_directory.display()
         );
     }
-    let mut size = 0;
-    store.read(&mut |state| size = state.size);
-    let last =
-        size.checked_sub(1).and_then(|last| store.record(last).ok()).map(|record| record.at());
-    Ok((store, recovered, last))
+    Ok((store, recovered))
 }
 
 fn origin(store: &dyn Store) -> String {

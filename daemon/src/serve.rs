@@ -27,7 +27,7 @@ use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
-use crate::{housekeeping, limits, systemd, telemetry, watch as files};
+use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -54,7 +54,7 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered) = open(&config).await?;
+        let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::default());
         let mut anchor = None;
@@ -191,6 +191,7 @@ impl Daemon {
             }
         };
         systemd::stopping();
+        let origin = self.origin();
         self.triggers.stop().await;
         self.stop_monitor.cancel();
         let ended = match ended {
@@ -201,7 +202,12 @@ impl Daemon {
         self.metrics.stop().await;
         self.stop_rest.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
-        ended.context("the monitor panicked: a defect of attestd")??;
+        let ended = ended.context("the monitor panicked: a defect of attestd")?;
+        if let Err(error) = &ended {
+            let (code, why) = (own::LOG_NOT_WRITTEN, error.to_string());
+            last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
+        }
+        ended?;
         Ok(())
     }
 
@@ -266,11 +272,13 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
 }
 
 /// Opens the store; says what was mended.
-async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>)> {
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledStore, Vec<String>)> {
     let directory = config.state_directory.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
     let (store, recovered) = opened.context("the store cannot be opened")?;
     if let Some(damage) = store.damage() {
+        let origin = store.origin().unwrap_or_default();
+        last_words::say(&config.telling, &origin, clock, own::LOG_DAMAGED, damage).await;
         anyhow::bail!(
             "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
              the audit, then move the directory aside",

@@ -16,7 +16,7 @@ use std::time::Duration;
 use attestd_core::alert::{self, Input};
 use attestd_core::record::{Record, Ticked};
 use attestd_core::store::{Draft, StoreError};
-use attestd_core::time::{Uptime, between};
+use attestd_core::time::{Trust, Uptime, between};
 use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -59,6 +59,8 @@ enum Cause {
     Due,
     /// Files changed.
     Changed(Arc<BTreeSet<PathBuf>>),
+    /// The wall clock is believed again, or no longer: nothing that was judged by date stands.
+    Clock,
     /// A person asked.
     Asked { subject: Subject, asker: mpsc::Sender<()>, ran: mpsc::Sender<Subject> },
 }
@@ -67,6 +69,8 @@ enum Cause {
 struct Live {
     target: Result<Arc<Target>, ProbeError>,
     running: bool,
+    /// It left while a run was in flight, and is retired when that ends.
+    gone: bool,
     /// To run again as soon as the run in flight ends.
     rerun: Option<(Trigger, Option<mpsc::Sender<()>>)>,
     /// How often it was looked at again, and when next (F7).
@@ -88,6 +92,7 @@ pub struct Monitor {
     listings: JoinSet<listing::Listed>,
     runs: JoinSet<Result<Ended, StoreError>>,
     jobs: BTreeMap<Subject, Arc<Job>>,
+    trusted: bool,
 }
 
 /// The ends by which the monitor is reached.
@@ -117,6 +122,7 @@ impl Monitor {
             listings: JoinSet::new(),
             runs: JoinSet::new(),
             jobs: BTreeMap::new(),
+            trusted: true,
         }
     }
 
@@ -132,7 +138,8 @@ impl Monitor {
                 biased;
                 () = cancel.cancelled() => return self.stop().await,
                 Some(ended) = self.runs.join_next() => {
-                    self.ended(ended.expect("a run's panics are caught where it looks and judges")?);
+                    let ended = ended.expect("a run's panics are caught where it looks and judges");
+                    self.ended(ended?).await?;
                 }
                 Some(listed) = self.listings.join_next() => {
                     self.listed(listed.expect("a listing's panics are caught where it looks")).await?;
@@ -147,6 +154,10 @@ impl Monitor {
     /// Whatever is due by now: slots, second looks, deadlines of alerts.
     async fn look_around(&mut self) -> Result<(), StoreError> {
         let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
+        let trusted = self.shared.trust() == Trust::Trusted;
+        if std::mem::replace(&mut self.trusted, trusted) != trusted {
+            self.list_all(&Cause::Clock);
+        }
         let mut due = BTreeSet::new();
         self.shared.store.read(&mut |state| {
             for (subject, state) in &state.subjects {
@@ -337,11 +348,15 @@ impl Monitor {
         self.runs.spawn(async move { run::perform(&shared, &job).await });
     }
 
-    fn ended(&mut self, ended: Ended) {
-        self.jobs.remove(&ended.subject);
+    async fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
+        let job = self.jobs.remove(&ended.subject);
         let uptime = self.shared.clock.uptime();
-        let Some(live) = self.live.get_mut(&ended.subject) else { return };
+        let Some(live) = self.live.get_mut(&ended.subject) else { return Ok(()) };
         live.running = false;
+        if live.gone {
+            let kind = job.map_or("", |job| job.check.kind.name);
+            return self.retire(&ended.subject, kind).await;
+        }
         live.again = match (ended.unseen, live.again) {
             (None, later) => later,
             (Some(false), _) => None,
@@ -359,6 +374,7 @@ impl Monitor {
         if let Some((trigger, asker)) = live.rerun.take() {
             self.start(&ended.subject, trigger, asker);
         }
+        Ok(())
     }
 
     /// Ends within `STOP_MAX`: what is not done by then is dropped, and recorded as that.

@@ -240,15 +240,21 @@ impl Serving {
         after: Option<Duration>,
         reason: String,
     ) {
-        course.failures = course.failures.saturating_add(1);
-        if course.failures == 1 {
+        let now = self.clock.uptime();
+        let after = after.map(|after| after.min(AFTER_MAX));
+        // What flew together fails together: that is one failure of the receiver, not eight.
+        let first = now >= course.gate;
+        if first {
+            course.failures = course.failures.saturating_add(1);
+        }
+        if first && course.failures == 1 {
             let (name, reason) = (&self.destination.name, short(&reason));
             warn!(destination = %name, %reason, "Delivery failed; it is tried again until it works.");
         }
-        let now = self.clock.uptime();
-        let after = after.map(|after| after.min(AFTER_MAX));
-        let wait = after.unwrap_or_else(|| delay(course.failures, &mut self.chance));
-        course.gate = course.gate.max(Uptime(now.0 + wait));
+        if first || after.is_some() {
+            let wait = after.unwrap_or_else(|| delay(course.failures, &mut self.chance));
+            course.gate = course.gate.max(Uptime(now.0 + wait));
+        }
         for delivery in deliveries {
             let held = self.hold(course, delivery);
             held.blocked = false;

@@ -196,6 +196,23 @@ async fn a_receiver_that_is_down_is_tried_for_ever_within_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receiver_that_comes_up_soon_has_everything_soon() {
+    let mut trial = Trial::begin(&["collector"]);
+    // Twenty events fly eight at a time: what fails together must not be waited for as eight failures in a row.
+    let mut tries = 0;
+    let receiver = Scripted::new(&trial.clock, move |_| {
+        tries += 1;
+        if tries <= 9 { Act::Fail(None) } else { Act::Accept }
+    });
+    for n in 0..20 {
+        trial.tell(&format!("a{n}"));
+    }
+    trial.serve(&[("collector", &receiver, Pace::machine())]).await;
+    trial.pass(8).await;
+    assert_eq!(trial.acknowledged().len(), 20, "{:?}", receiver.times());
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_of_one_alert_go_in_order_whatever_fails() {
     for seed in 0..10 {
         let mut trial = Trial::begin(&["collector"]);

@@ -80,15 +80,12 @@ pub fn find(pattern: &str) -> Found {
     }
     // The search passes over a directory that it may not enter as if it were empty.
     if found.files.is_empty() && found.trouble.is_none() {
-        let directory = fixed_directory(pattern);
-        match std::fs::read_dir(&directory) {
-            Err(error) => found.trouble = Some(reason(&directory, &error)),
-            Ok(_) if has_wildcard(pattern) => {}
-            Ok(_) => {
-                if let Err(error) = std::fs::metadata(pattern) {
-                    found.trouble = Some(reason(Path::new(pattern), &error));
-                }
-            }
+        if has_wildcard(pattern) {
+            let directory = fixed_directory(pattern);
+            found.trouble = std::fs::read_dir(&directory).err().map(|e| reason(&directory, &e));
+        } else {
+            let path = Path::new(pattern);
+            found.trouble = std::fs::metadata(path).err().map(|error| reason(path, &error));
         }
     }
     found
@@ -175,10 +172,13 @@ impl Blocker {
         }
         let access = if self.is_directory { "rx" } else { "r" };
         let mut remedy = format!(
-            "let the group attestd in: setfacl -m g:attestd:{access} {}\n",
+            "let the group attestd in: setfacl -m g:attestd:{access} {}",
             quoted(&self.path)
         );
-        let _ = write!(remedy, "or {}", credential(path));
+        // A whole directory is never handed over: there may be keys in it.
+        if self.path != path || !self.is_directory {
+            let _ = write!(remedy, "\nor {}", credential(path));
+        }
         remedy
     }
 }
@@ -291,6 +291,8 @@ mod tests {
             let remedy = blocker.remedy(path);
             assert!(remedy.contains(holds), "{sentence}: {remedy}");
         }
+        let remedy = blocker(true, 0o700, 0).remedy(Path::new("/etc/tls"));
+        assert_eq!(remedy, "let the group attestd in: setfacl -m g:attestd:rx '/etc/tls'");
     }
 
     #[test]

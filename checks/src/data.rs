@@ -8,7 +8,7 @@ use attestd_core::check::sha256_hex;
 use attestd_core::obligation::{Period, WorkingDays};
 use serde::Deserialize;
 
-/// Every data file that is built in, by name. A new one is one line.
+/// The data files that `built_in` reads, by name; those of certificates and TLS stand beside what reads them.
 pub const FILES: &[(&str, &str)] = &[
     ("bank_holidays.toml", include_str!("../data/bank_holidays.toml")),
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
@@ -17,7 +17,13 @@ pub const FILES: &[(&str, &str)] = &[
 
 /// SHA-256 of every data file by its name: which rules a record was judged by.
 pub fn versions() -> BTreeMap<String, String> {
-    FILES.iter().map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes()))).collect()
+    let tables = [
+        ("certificate_lifetimes.toml", crate::certificate::LIFETIMES),
+        ("tls_cipher_suites.csv", crate::look::parameters::SUITES_CSV),
+        ("tls_groups.csv", crate::look::parameters::GROUPS_CSV),
+    ];
+    let all = FILES.iter().chain(&tables);
+    all.map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes()))).collect()
 }
 
 /// The working days of England and Wales, as far as the bank holidays are known.

@@ -116,7 +116,7 @@ enum Answer {
     Accepted(Chosen),
     /// The version is refused.
     Refused {
-        /// By what: `alert 70`, `alert 40`, `close`, `reset`, or `answered tls1.0`.
+        /// By what: `alert 70`, `alert 40`, `alert 80`, `close`, `reset`, or `answered tls1.0`.
         refused_by: String,
     },
     /// Neither is known.
@@ -216,7 +216,7 @@ struct Asking {
 /// What came of one connection.
 enum Heard {
     Hello(ServerHello),
-    /// The server said no: alert 40, close or reset.
+    /// The server said no: alert 40 or 80, close or reset.
     Declined(&'static str),
     /// The server said "not this version": alert 70.
     Refused,
@@ -394,6 +394,7 @@ impl Asking {
                 }
                 Some(Reply::Alert(hello::PROTOCOL_VERSION)) => return Heard::Refused,
                 Some(Reply::Alert(hello::HANDSHAKE_FAILURE)) => return Heard::Declined("alert 40"),
+                Some(Reply::Alert(hello::INTERNAL_ERROR)) => return Heard::Declined("alert 80"),
                 Some(Reply::Alert(alert)) => {
                     return self.nothing(
                         "alert",
@@ -597,8 +598,8 @@ The version in the ServerHello decides; a HelloRetryRequest accepts TLS 1.3. SSL
 where the traffic traverses the internet, and Warn where the target is `internal`. Accepting neither TLS 1.2 nor 1.3, \
 and an older one instead, is Fail. TLS 1.3 refused is a Notice.
 
-Alert 70 is a refusal. Alert 40, a close or a reset count as one only where every assigned suite and group of that version \
-was offered, twice, and another version completed at the same address in the same run; the record says by what \
+Alert 70 is a refusal. Alert 40, alert 80 (OpenSSL 3's answer where its security level leaves a version nothing to sign \
+with), a close or a reset count as one only where every assigned suite and group of that version was offered, twice, and another version completed at the same address in the same run; the record says by what \
 (`refused_by`). Otherwise that version is Unknown. It fails only on a ServerHello below 1.2 that was received.
 
 ## What it cannot see

@@ -45,6 +45,12 @@ impl Clock for SystemClock {
         &self.boot
     }
 
+    /// systemd-timesyncd and its like leave this file once the clock was set (systemd-time-wait-sync.service(8)); the
+    /// kernel itself may not be asked under the service's system call filter.
+    fn synchronised(&self) -> bool {
+        std::path::Path::new("/run/systemd/timesync/synchronized").exists()
+    }
+
     fn sleep(&self, time: Duration) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(time))
     }

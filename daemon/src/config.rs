@@ -163,7 +163,12 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         warnings: Vec::new(),
         organisation: organisation
             .map_or_else(|| "(no organisation named)".to_owned(), |o| o.value),
-        control_socket: control_socket.unwrap_or_else(|| state_directory.join("control.sock")),
+        control_socket: control_socket.unwrap_or_else(|| {
+            match std::env::var_os("RUNTIME_DIRECTORY") {
+                Some(given) => PathBuf::from(given).join("control.sock"),
+                None => state_directory.join("control.sock"),
+            }
+        }),
         state_directory,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         retention,

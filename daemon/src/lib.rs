@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod delivery;
 pub mod housekeeping;
+pub mod last_words;
 pub mod limits;
 pub mod monitor;
 pub mod own;

@@ -60,7 +60,28 @@ pub const DISK_LOW: &str = "disk_space_low";
 /// The store was mended at the last start.
 pub const STORE_RECOVERED: &str = "store_recovered";
 
+/// The log cannot be written.
+pub const LOG_NOT_WRITTEN: &str = "log_not_written";
+/// The log is damaged before its end.
+pub const LOG_DAMAGED: &str = "log_damaged";
+
 const FINDINGS: &[FindingSpec] = &[
+    FindingSpec {
+        code: LOG_NOT_WRITTEN,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        message: "the evidence log cannot be written, and the daemon ends: {why}",
+        remedy: "see to the disk of the state directory; the daemon begins again by itself",
+        reference: "attestd semantics S1",
+    },
+    FindingSpec {
+        code: LOG_DAMAGED,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        message: "the evidence log is damaged before its end, and nothing is written to it: {why}",
+        remedy: "keep a copy of the state directory for the audit, then move it aside and see what touched it",
+        reference: "attestd semantics S2",
+    },
     FindingSpec {
         code: CLOCK_UNTRUSTED,
         means: Means::Fail,
@@ -113,7 +134,10 @@ const FINDINGS: &[FindingSpec] = &[
 
 /// The conditions there are at the moment, as the daemon's parts report them.
 #[derive(Debug, Default)]
-pub struct Conditions(Mutex<BTreeMap<(String, Option<String>), BTreeMap<String, String>>>);
+pub struct Conditions(Mutex<BTreeMap<Which, BTreeMap<String, String>>>);
+
+/// A condition's code, and what it is about.
+type Which = (String, Option<String>);
 
 impl Conditions {
     /// Sets or clears one condition; says whether that changed anything.

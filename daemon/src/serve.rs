@@ -13,6 +13,7 @@ use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
 use attestd_storage::SledStore;
+use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
-use crate::{housekeeping, limits, systemd, telemetry, watch as files};
+use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -53,11 +54,13 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered, last) = open(&config).await?;
+        let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::default());
+        let mut anchor = None;
+        store.read(&mut |state| anchor = state.trusted_at);
         let anchor =
-            last.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+            anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
         let shared =
             Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
         let shared = Arc::new(shared);
@@ -173,10 +176,8 @@ impl Daemon {
     }
 
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).
-    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: CancellationToken, mut hangup: Signal) -> anyhow::Result<()> {
         systemd::ready();
-        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-            .context("SIGHUP cannot be waited for")?;
         let ended = loop {
             tokio::select! {
                 () = stop.cancelled() => break None,
@@ -189,6 +190,7 @@ impl Daemon {
             }
         };
         systemd::stopping();
+        let origin = self.origin();
         self.triggers.stop().await;
         self.stop_monitor.cancel();
         let ended = match ended {
@@ -199,7 +201,12 @@ impl Daemon {
         self.metrics.stop().await;
         self.stop_rest.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
-        ended.context("the monitor panicked: a defect of attestd")??;
+        let ended = ended.context("the monitor panicked: a defect of attestd")?;
+        if let Err(error) = &ended {
+            let (code, why) = (own::LOG_NOT_WRITTEN, error.to_string());
+            last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
+        }
+        ended?;
         Ok(())
     }
 
@@ -219,11 +226,10 @@ impl Daemon {
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
-        let config = config::load(&self.config.path).map_err(|error| {
-            if let config::ConfigError::Wrong { path, text, problems } = &error {
+        let config = config::load(&self.config.path).inspect_err(|error| {
+            if let config::ConfigError::Wrong { path, text, problems } = error {
                 eprint!("{}", crate::problems::show(path, text, problems, false));
             }
-            error
         })?;
         anyhow::ensure!(
             config.state_directory == self.config.state_directory,
@@ -260,23 +266,21 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store; says what was mended, and when the last record was written.
-async fn open(config: &Config) -> anyhow::Result<(SledStore, Vec<String>, Option<Timestamp>)> {
+/// Opens the store; says what was mended.
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledStore, Vec<String>)> {
     let directory = config.state_directory.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
     let (store, recovered) = opened.context("the store cannot be opened")?;
     if let Some(damage) = store.damage() {
+        let origin = store.origin().unwrap_or_default();
+        last_words::say(&config.telling, &origin, clock, own::LOG_DAMAGED, damage).await;
         anyhow::bail!(
             "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
              the audit, then move the directory aside",
             config.state_directory.display()
         );
     }
-    let mut size = 0;
-    store.read(&mut |state| size = state.size);
-    let last =
-        size.checked_sub(1).and_then(|last| store.record(last).ok()).map(|record| record.at());
-    Ok((store, recovered, last))
+    Ok((store, recovered))
 }
 
 fn origin(store: &dyn Store) -> String {

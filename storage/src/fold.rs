@@ -54,11 +54,12 @@ impl Fold {
         Ok(changed)
     }
 
-    /// Whether a record's reference to a run holds: the run is there, and its subject is not retired.
+    /// Whether a record's reference to a run holds: it is its subject's newest, and the subject is not retired.
     pub fn refers(&self, record: &Record, read: &dyn Fn(u64) -> Option<Subject>) -> bool {
         let Record::Same(same) = record else { return true };
         let subject = self.runs.get(&same.of).cloned().or_else(|| read(same.of));
-        subject.is_some_and(|subject| self.state.subjects.contains_key(&subject))
+        let known = subject.and_then(|subject| self.state.subjects.get(&subject));
+        known.and_then(|known| known.last.as_ref()).is_some_and(|last| last.of == same.of)
     }
 }
 

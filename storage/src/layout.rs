@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `m` | [`Meta`] as JSON |
 //! | `s` subject | its state as JSON |
+//! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `h` subject 0 record index | its ordinal (u64), its time (i64 seconds, i32 nanoseconds) |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
@@ -25,6 +26,7 @@ pub(crate) const VERSION: u32 = 1;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
+pub(crate) const GONE: u8 = b'g';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const NEWEST: u8 = b'n';
@@ -49,6 +51,10 @@ pub(crate) struct Meta {
     pub origin: String,
     /// The index of the newest `configured` record.
     pub config: u64,
+    /// Whether the wall clock was believed.
+    pub clock_trusted: bool,
+    /// The newest time that was believed.
+    pub trusted_at: Option<Timestamp>,
     /// How many subjects there are.
     pub subjects: usize,
     /// How many destinations there are.
@@ -97,6 +103,11 @@ impl Changes {
                 Some(subject) => self.put(key, &json(subject)),
                 None => self.remove(key),
             }
+            let key = named(GONE, &name);
+            match state.gone.get(subject) {
+                Some(entries) => self.put(key, &entries.to_be_bytes()),
+                None => self.remove(key),
+            }
         }
         for (destination, sequence) in &changed.queued {
             let Some(queue) = state.outbox.0.get(destination) else { continue };
@@ -126,6 +137,8 @@ impl Changes {
             crc,
             origin: state.origin.clone(),
             config: state.config,
+            clock_trusted: state.clock_trusted,
+            trusted_at: state.trusted_at,
             subjects: state.subjects.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),

@@ -96,6 +96,7 @@ impl Projection {
         state.origin = meta.origin;
         state.size = meta.applied;
         state.config = meta.config;
+        (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
         if let Ok(bytes) = log.read(meta.config)
             && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
             && meta.config < meta.applied
@@ -106,6 +107,12 @@ impl Projection {
             let name = layout::name(key)?;
             let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
             state.subjects.insert(subject, layout::parse(key, value)?);
+            Ok(())
+        })?;
+        self.each(layout::GONE, |key, value| {
+            let name = layout::name(key)?;
+            let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+            state.gone.insert(subject, layout::number(key, value)?);
             Ok(())
         })?;
         self.each(layout::NEWEST, |key, value| {

@@ -89,7 +89,7 @@ pub fn unreadable(shown: &str, error: &std::io::Error) -> Reason {
             Reason::new("permission_denied", format!("the service may not read {shown}")).remedy(
                 format!(
                     "give the service's group read access: a drop-in with SupplementaryGroups=, or \
-                     setfacl -m u:attestd:r {shown}"
+                     setfacl -m g:attestd:r {shown}"
                 ),
             )
         }

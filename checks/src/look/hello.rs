@@ -355,6 +355,8 @@ impl<'a> Reader<'a> {
 pub const PROTOCOL_VERSION: u8 = 70;
 /// The alert that says "nothing in common" (RFC 8446 6.2).
 pub const HANDSHAKE_FAILURE: u8 = 40;
+/// Alert `internal_error` (RFC 8446 6.2): what OpenSSL 3 says to TLS 1.0 and 1.1 at its default security level.
+pub const INTERNAL_ERROR: u8 = 80;
 /// The most of a reply that is read: a chain and a key, far more than any server needs to send before it waits.
 pub const REPLY_MAX: usize = 64 * 1024;
 

@@ -213,17 +213,19 @@ async fn a_no_counts_only_beside_a_yes() {
     let beside = scripted(|version| match version {
         Version::Tls12 => server_hello([3, 3]),
         Version::Tls11 => vec![21, 3, 2, 0, 2, 2, 40],
-        Version::Tls10 => vec![21, 3, 1, 0, 2, 2, 80],
+        Version::Tls10 => vec![21, 3, 1, 0, 2, 2, 47],
+        Version::Tls13 => vec![21, 3, 1, 0, 2, 2, 80],
         _ => vec![21, 3, 1, 0, 2, 2, 70],
     });
     let evidence = look(check(beside.await).as_ref(), None).await.expect("evidence");
     assert_eq!(refused_by(&evidence, Version::Tls11), "alert 40");
+    assert_eq!(refused_by(&evidence, Version::Tls13), "alert 80");
     assert_eq!(refused_by(&evidence, Version::Ssl3), "alert 70");
     let Answer::Unseen(other) = answer_of(&evidence, Version::Tls10) else {
         panic!("{evidence:?}")
     };
     assert_eq!(other.code, "alert");
-    assert!(other.message.ends_with("TLS 1.0 was answered with alert 80"), "{}", other.message);
+    assert!(other.message.ends_with("TLS 1.0 was answered with alert 47"), "{}", other.message);
 
     let alone = check(scripted(|_| vec![21, 3, 1, 0, 2, 2, 40]).await);
     let error = look(alone.as_ref(), None).await.expect_err("nothing completed");

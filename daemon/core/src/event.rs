@@ -85,7 +85,7 @@ pub struct Addressed {
 pub struct Delivery {
     /// Where to.
     pub destination: DestinationName,
-    /// That destination's sequence number.
+    /// That destination's sequence number; 0 for what stands in no record (S1).
     pub sequence: u64,
     /// `attestd.event.id`: the same over retries and destinations.
     pub event_id: String,
@@ -101,6 +101,13 @@ pub struct Delivery {
     pub status: Status,
     /// The event.
     pub event: AlertEvent,
+}
+
+impl Delivery {
+    /// Whether it stands in no record, because the log cannot be written.
+    pub fn is_volatile(&self) -> bool {
+        self.sequence == 0
+    }
 }
 
 /// Who takes what.

@@ -38,6 +38,13 @@ pub enum Record {
     Retired(Ticked),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
+    /// The wall clock is believed from now on, or no longer.
+    Clock {
+        /// When, by the wall clock.
+        at: Timestamp,
+        /// Whether it is believed, and why not.
+        trust: Trust,
+    },
     /// The store was mended at opening.
     Recovered(Recovered),
     /// The daemon stopped in good order.
@@ -248,7 +255,7 @@ impl Record {
             Record::Ticked(r) | Record::Retired(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
-            Record::Stopped { at } => *at,
+            Record::Clock { at, .. } | Record::Stopped { at } => *at,
         }
     }
 

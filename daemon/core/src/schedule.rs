@@ -132,6 +132,7 @@ impl Schedule {
 
     /// The first slot after `at`.
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let at = whole_second(at)?;
         match &self.rule {
             Rule::Times { cron, zone } => {
                 let mut civil = zone.to_datetime(at);
@@ -157,6 +158,7 @@ impl Schedule {
 
     /// The latest slot at or before `at`.
     pub fn last_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let at = whole_second(at)?;
         match &self.rule {
             Rule::Times { cron, zone } => {
                 let mut civil = zone.to_datetime(at);
@@ -224,6 +226,12 @@ impl Schedule {
             Rule::Every { .. } => format!("every {}, counted from 1970-01-01T00:00Z", self.text),
         }
     }
+}
+
+/// The second in which `at` is: slots are whole seconds, and croner allows itself up to one where a clock goes back, so
+/// that the latest slot until just before an hour is repeated was that hour.
+fn whole_second(at: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_second(at.as_second() - i64::from(at.subsec_nanosecond() < 0)).ok()
 }
 
 /// When a clock in `zone` shows `civil`: the first time in the autumn fold, the first instant after it in the spring gap.
@@ -300,6 +308,12 @@ mod tests {
             slots(&london("15,45 1-2 * * *"), "2027-03-28T00:00:00Z", 3),
             ["2027-03-28T01:00:00Z", "2027-03-28T01:15:00Z", "2027-03-28T01:45:00Z"],
             "several in the gap are one slot, and none is lost"
+        );
+        let just_before = at("2026-10-25T00:59:59.9Z");
+        assert_eq!(
+            london("0 * * * *").last_until(just_before),
+            Some(at("2026-10-25T00:00:00Z")),
+            "the repeated hour has not come"
         );
         assert_eq!(
             slots(&london("*/30 1 * * *"), "2026-10-24T23:30:00Z", 4),

@@ -12,6 +12,7 @@ use crate::name::{DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Outbox, Waiting};
 use crate::record::{Record, Run, Same};
+use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
 
 /// What is so now.
@@ -31,6 +32,10 @@ pub struct State {
     pub gone: BTreeMap<Subject, u64>,
     /// What waits to be told.
     pub outbox: Outbox,
+    /// Whether the wall clock was believed when the newest record was written.
+    pub clock_trusted: bool,
+    /// The newest time that was believed: what the clock is held against after a restart (C5).
+    pub trusted_at: Option<Timestamp>,
 }
 
 /// What is so of one subject.
@@ -158,7 +163,11 @@ impl State {
         let index = self.size;
         let mut changed = Changed::default();
         match record {
-            Record::Start(start) => self.origin = start.origin.clone(),
+            Record::Start(start) => {
+                self.origin = start.origin.clone();
+                self.clock_trusted = start.clock == Trust::Trusted;
+            }
+            Record::Clock { trust, .. } => self.clock_trusted = *trust == Trust::Trusted,
             Record::Configured(configured) => {
                 self.config = index;
                 self.routes = configured.routes.clone();
@@ -204,6 +213,9 @@ impl State {
                 }
             }
             Record::Recovered(_) | Record::Stopped { .. } => {}
+        }
+        if self.clock_trusted {
+            self.trusted_at = self.trusted_at.max(Some(record.at()));
         }
         changed.queued = self.queue(index, record);
         self.size += 1;

@@ -27,6 +27,8 @@ pub trait Clock: Send + Sync {
     fn uptime(&self) -> Uptime;
     /// This boot's id, within which `uptime` counts.
     fn boot(&self) -> &str;
+    /// Whether time synchronisation says that the wall clock is right: it ends what `trust` found wrong (C5).
+    fn synchronised(&self) -> bool;
     /// Waits in elapsed time.
     fn sleep(&self, time: Duration) -> BoxFuture<'_, ()>;
 }

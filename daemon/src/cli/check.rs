@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use attestd_core::alert::{self, Alerts, Input, Policy};
+use attestd_core::alert::{self, Alerts, Input, NOT_SEEN, Policy};
 use attestd_core::time::Clock;
 use attestd_core::{Observation, Outcome, Severity, Subject, TargetName, Trigger};
 
@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfiguredCheck};
 use crate::control::{Answer, CheckedView, Request, client};
 use crate::monitor::look;
-use crate::view::{SubjectView, plugin_code};
+use crate::view::{FindingView, SubjectView, plugin_code};
 
 /// Looks at a check or a subject now.
 pub fn run(path: &Path, subject: &Subject, explain: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -51,7 +51,8 @@ pub fn show_one(checked: &CheckedView, explain: bool) -> String {
         comfy_table::Cell::new(show::what(view)),
     ]);
     let mut out = format!("{table}\n");
-    for finding in view.findings.iter().filter(|finding| !finding.remedy.is_empty()) {
+    let says = |finding: &&FindingView| finding.code != NOT_SEEN.code && !finding.remedy.is_empty();
+    for finding in view.findings.iter().filter(says) {
         out.push_str(&format!(
             "\n  {} ({})\n    {}\n    {}\n",
             finding.code,
@@ -145,10 +146,6 @@ fn view(
         due,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
-        findings: alerts
-            .0
-            .values()
-            .map(|alert| crate::view::FindingView::of(kind, alert))
-            .collect(),
+        findings: alerts.0.values().map(|alert| FindingView::of(kind, alert)).collect(),
     }
 }

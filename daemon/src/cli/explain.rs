@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use attestd_checks::registry;
 use attestd_core::settings::did_you_mean;
 use attestd_core::time::Clock;
-use attestd_core::{CheckId, CheckKind, Timestamp};
+use attestd_core::{CheckId, CheckKind, FindingSpec, Timestamp};
 use comfy_table::Cell;
+use serde_json::{Value, json};
 
 use super::{show, status};
 use crate::clock::SystemClock;
@@ -16,11 +17,15 @@ use crate::config::ConfiguredCheck;
 use crate::own;
 
 /// Explains a kind or a configured check.
-pub fn run(path: &Path, name: &str) -> anyhow::Result<ExitCode> {
+pub fn run(path: &Path, name: &str, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(kind) =
         registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND))
     {
-        print!("{}", of_kind(kind));
+        if json {
+            println!("{:#}", kind_as_json(kind));
+        } else {
+            print!("{}", of_kind(kind));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let kinds = registry::KINDS.iter().map(|kind| kind.name);
@@ -37,7 +42,12 @@ pub fn run(path: &Path, name: &str) -> anyhow::Result<ExitCode> {
         let hint = did_you_mean(name, kinds.chain(config.checks.keys().map(CheckId::as_str)));
         anyhow::bail!("there is no kind and no check {name:?}{hint}");
     };
-    print!("{}", of_check(check, SystemClock::new().now()));
+    let now = SystemClock::new().now();
+    if json {
+        println!("{:#}", check_as_json(check, now));
+    } else {
+        print!("{}", of_check(check, now));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -63,16 +73,13 @@ fn of_kind(kind: &CheckKind) -> String {
 fn of_check(check: &ConfiguredCheck, now: Timestamp) -> String {
     let mut out = format!("check {} of kind {}\n\n", check.id, check.kind.name);
     let _ = writeln!(out, "  schedule   {}: {}", check.schedule, check.schedule.describe());
-    let mut slot = now;
-    for n in 1..=5 {
-        let Some(next) = check.schedule.next_after(slot) else { break };
-        let zone = if check.schedule.zone() == "UTC" { "UTC" } else { check.schedule.zone() };
+    for (n, next) in next_slots(check, now).into_iter().enumerate() {
+        let zone = check.schedule.zone();
         let local = next.in_tz(zone).map_or_else(
             |_| next.to_string(),
             |local| local.strftime("%a %-d %b %Y %H:%M:%S %Z").to_string(),
         );
-        let _ = writeln!(out, "  {}  {local}", if n == 1 { "next runs" } else { "         " });
-        slot = next;
+        let _ = writeln!(out, "  {}  {local}", if n == 0 { "next runs" } else { "         " });
     }
     let _ = writeln!(out, "  timeout    {} s", check.timeout.as_secs());
     let _ = writeln!(out, "  hold       {} s before a finding is told", check.hold.as_secs());
@@ -88,4 +95,46 @@ fn of_check(check: &ConfiguredCheck, now: Timestamp) -> String {
         check.kind.name
     );
     out
+}
+
+/// The next five slots.
+fn next_slots(check: &ConfiguredCheck, now: Timestamp) -> Vec<Timestamp> {
+    let next = |slot: &Timestamp| check.schedule.next_after(*slot);
+    std::iter::successors(check.schedule.next_after(now), next).take(5).collect()
+}
+
+fn kind_as_json(kind: &CheckKind) -> Value {
+    let finding = |spec: &FindingSpec| {
+        json!({
+            "code": spec.code,
+            "means": spec.means,
+            "severity": spec.severity,
+            "message": spec.message,
+            "remedy": spec.remedy,
+            "reference": spec.reference,
+        })
+    };
+    let findings: Vec<Value> = kind.findings.iter().map(finding).collect();
+    json!({
+        "name": kind.name,
+        "summary": kind.summary,
+        "every": kind.every,
+        "docs": kind.docs,
+        "example": kind.example,
+        "findings": findings,
+    })
+}
+
+fn check_as_json(check: &ConfiguredCheck, now: Timestamp) -> Value {
+    json!({
+        "id": check.id,
+        "kind": check.kind.name,
+        "schedule": check.schedule.text(),
+        "schedule_in_words": check.schedule.describe(),
+        "next": next_slots(check, now),
+        "timeout_s": check.timeout.as_secs(),
+        "hold_s": check.hold.as_secs(),
+        "keep_s": check.keep.as_secs(),
+        "thresholds": check.check.thresholds(),
+    })
 }

@@ -28,7 +28,7 @@ pub fn run(
         Some(Answer::History(entries)) => entries,
         Some(_) => anyhow::bail!("the running daemon answered something else"),
         None => {
-            let log = attestd_storage::read_offline(&config.state_directory)?;
+            let log = status::log_at_rest(&config)?;
             let records = log.history(&HistoryQuery { subject, from, to, limit })?;
             let whole = |index| log.record(index).ok();
             records.iter().filter_map(|record| EntryView::of(record, &whole)).collect()

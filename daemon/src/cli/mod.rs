@@ -140,7 +140,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
         Verb::Kinds => Ok(kinds::run(cli.json)),
-        Verb::Explain { name } => explain::run(&config(), &name),
+        Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {
             probe::run(&targets, ca, sni, resolve, cli.json)
         }

@@ -28,6 +28,8 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
         let stop = CancellationToken::new();
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // Before anything that takes time: until there is a handler, SIGHUP kills.
+        let hangup = signal(SignalKind::hangup())?;
         let stopping = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -51,7 +53,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
             println!("{}", show::status(&daemon.server().status()));
             println!("  Running; Ctrl-C ends it.");
         }
-        daemon.run(stop).await?;
+        daemon.run(stop, hangup).await?;
         if let Some(spans) = spans {
             tokio::task::spawn_blocking(move || spans.stop()).await?;
         }

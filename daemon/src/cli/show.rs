@@ -103,7 +103,7 @@ pub fn status(view: &StatusView) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, status)| paint_text(&format!("{n} {}", status.as_str()), *status))
         .collect();
-    let source = if view.running { "" } else { "   (from the log: no daemon is running)" };
+    let source = if view.running { "" } else { "\n  from the log: no daemon is running" };
     let mut out = format!(
         "\n  {}   {}   {}{source}\n\n",
         clean(&view.organisation),
@@ -111,18 +111,12 @@ pub fn status(view: &StatusView) -> String {
         if counts.is_empty() { "nothing is watched yet".to_owned() } else { counts.join("  ") },
     );
     let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "ENDS", "SEEN", "NEXT"]);
-    for subject in &view.subjects {
-        let target =
-            subject.subject.target.as_ref().map_or("-".to_owned(), |target| clean(target.as_str()));
-        table.add_row([
-            status_cell(subject.status),
-            Cell::new(subject.subject.check.as_str()),
-            Cell::new(target),
-            Cell::new(what(subject)),
-            Cell::new(subject.due.map_or(String::new(), date)),
-            Cell::new(subject.seen_at.map_or("never".to_owned(), |at| from_now(at, view.at))),
-            Cell::new(subject.next.map_or("-".to_owned(), |at| from_now(at, view.at))),
-        ]);
+    if table.width().is_some_and(|width| width < NARROW) {
+        table = narrow(view);
+    } else {
+        for subject in &view.subjects {
+            table.add_row(row(subject, view.at));
+        }
     }
     out.push_str(&table.to_string());
     out.push('\n');
@@ -138,6 +132,35 @@ pub fn status(view: &StatusView) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Below this many columns, what there is to say stands below each subject instead of beside it.
+const NARROW: u16 = 120;
+
+fn row(subject: &SubjectView, now: Timestamp) -> [Cell; 7] {
+    let target = subject.subject.target.as_ref();
+    [
+        status_cell(subject.status),
+        Cell::new(subject.subject.check.as_str()),
+        Cell::new(target.map_or("-".to_owned(), |target| clean(target.as_str()))),
+        Cell::new(what(subject)),
+        Cell::new(subject.due.map_or(String::new(), date)),
+        Cell::new(subject.seen_at.map_or("never".to_owned(), |at| from_now(at, now))),
+        Cell::new(subject.next.map_or("-".to_owned(), |at| from_now(at, now))),
+    ]
+}
+
+fn narrow(view: &StatusView) -> Table {
+    let mut table = table(&["STATUS", "SUBJECT", "ENDS"]);
+    for subject in &view.subjects {
+        let said: String = what(subject).lines().map(|line| format!("\n{line}")).collect();
+        table.add_row([
+            status_cell(subject.status),
+            Cell::new(clean(&subject.subject.to_string()) + &said),
+            Cell::new(subject.due.map_or(String::new(), date)),
+        ]);
+    }
+    table
 }
 
 /// What there is to say of a subject, the worst first.

@@ -37,7 +37,23 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
     })
 }
 
+/// The log, where no daemon runs.
+pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> {
+    let directory = &config.state_directory;
+    if !directory.join("log").exists() {
+        anyhow::bail!(
+            "no daemon is running, and nothing is recorded in {} yet; `attestd run` begins",
+            directory.display()
+        );
+    }
+    let log = attestd_storage::read_offline(directory)?;
+    if let Some(damage) = &log.damage {
+        eprintln!("The evidence log is damaged, and read as far as it is good: {damage}");
+    }
+    Ok(log)
+}
+
 fn at_rest(config: &Config) -> anyhow::Result<StatusView> {
-    let log = attestd_storage::read_offline(&config.state_directory)?;
+    let log = log_at_rest(config)?;
     Ok(StatusView::of(&log.state, &config.organisation, SystemClock::new().now(), None))
 }

@@ -109,7 +109,11 @@ fn one(text: &mut String, delivery: &Delivery, sentence: &Sentence) {
     }
     line("Rule:", &sentence.reference);
     line("More:", &format!("attestd explain {}", delivery.subject.check));
-    line("Event:", &format!("{}, number {}", delivery.event_id, delivery.sequence));
+    if delivery.is_volatile() {
+        line("Event:", "in no record: the log cannot be written");
+    } else {
+        line("Event:", &format!("{}, number {}", delivery.event_id, delivery.sequence));
+    }
 }
 
 fn heading(delivery: &Delivery) -> String {

@@ -62,8 +62,6 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
         text("attestd.alert.since", event.since.to_string()),
         text("attestd.check.id", delivery.subject.check.as_str()),
         text("attestd.check.kind", &delivery.kind),
-        text("attestd.event.id", &delivery.event_id),
-        number("attestd.event.sequence", delivery.sequence),
         text("attestd.finding.code", &key.code.0),
         text("attestd.finding.means", means_word(*means)),
         text("attestd.message", &sentence.message),
@@ -72,6 +70,12 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
         text("attestd.status", delivery.status.as_str()),
         text("attestd.subject", delivery.subject.to_string()),
     ];
+    if delivery.is_volatile() {
+        all.push(pair("attestd.event.volatile", OtlpValue::BoolValue(true)));
+    } else {
+        all.push(text("attestd.event.id", &delivery.event_id));
+        all.push(number("attestd.event.sequence", delivery.sequence));
+    }
     if let Some(target) = &delivery.subject.target {
         all.push(text("attestd.target", target.as_str()));
     }

@@ -6,6 +6,7 @@ use attestd_core::alert::{self, Input};
 use attestd_core::event::{AlertEvent, Change};
 use attestd_core::record::{Record, Ticked};
 use attestd_core::store::{Draft, StoreError};
+use attestd_core::time::{BEHIND_MAX, after};
 use attestd_core::{
     CheckId, FindingSpec, Means, Nature, ProbeError, Severity, Subject, Target, Trigger,
 };
@@ -116,12 +117,15 @@ impl Monitor {
         let due = promised.is_some_and(|next| check.schedule.due(next, now).is_some());
         // What another schedule promised is ended by the configuration's record; the subject runs, and is promised anew.
         let other = promised.is_some_and(|next| {
-            !check.schedule.is_slot(next)
-                || check.schedule.next_after(now).is_some_and(|first| first < next)
+            let first = check.schedule.next_after(after(now, BEHIND_MAX));
+            !check.schedule.is_slot(next) || first.is_some_and(|first| first < next)
         });
         match cause {
-            Cause::Started | Cause::Due if other => self.start(subject, Trigger::Change, None),
+            Cause::Started | Cause::Due | Cause::Clock if other => {
+                self.start(subject, Trigger::Change, None)
+            }
             _ if due => self.start(subject, Trigger::Slot, None),
+            Cause::Clock => self.start(subject, Trigger::Change, None),
             Cause::Started | Cause::Due | Cause::Changed(_) if !seen => {
                 self.start(subject, Trigger::First, None)
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use attestd_core::alert::{self, Input};
 use attestd_core::record::{Record, Ticked};
 use attestd_core::store::{Draft, StoreError};
-use attestd_core::time::{Uptime, between};
+use attestd_core::time::{Trust, Uptime, between};
 use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -59,6 +59,8 @@ enum Cause {
     Due,
     /// Files changed.
     Changed(Arc<BTreeSet<PathBuf>>),
+    /// The wall clock is believed again, or no longer: nothing that was judged by date stands.
+    Clock,
     /// A person asked.
     Asked { subject: Subject, asker: mpsc::Sender<()>, ran: mpsc::Sender<Subject> },
 }
@@ -88,6 +90,7 @@ pub struct Monitor {
     listings: JoinSet<listing::Listed>,
     runs: JoinSet<Result<Ended, StoreError>>,
     jobs: BTreeMap<Subject, Arc<Job>>,
+    trusted: bool,
 }
 
 /// The ends by which the monitor is reached.
@@ -117,6 +120,7 @@ impl Monitor {
             listings: JoinSet::new(),
             runs: JoinSet::new(),
             jobs: BTreeMap::new(),
+            trusted: true,
         }
     }
 
@@ -147,6 +151,10 @@ impl Monitor {
     /// Whatever is due by now: slots, second looks, deadlines of alerts.
     async fn look_around(&mut self) -> Result<(), StoreError> {
         let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
+        let trusted = self.shared.trust() == Trust::Trusted;
+        if std::mem::replace(&mut self.trusted, trusted) != trusted {
+            self.list_all(&Cause::Clock);
+        }
         let mut due = BTreeSet::new();
         self.shared.store.read(&mut |state| {
             for (subject, state) in &state.subjects {

@@ -86,7 +86,15 @@ pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     };
     drop(permit);
     let took = shared.clock.uptime().since(began);
-    let ended = commit(shared, job, memory, seen, began_at).await?;
+    let ended = match commit(shared, job, &memory, seen, began_at).await {
+        // What does not fit a record was not seen, rather than the end of the daemon.
+        Err(StoreError::TooLarge(size)) => {
+            let message = format!("what was found fills {size} bytes, over what a record may have");
+            let unseen = Err(ProbeError::new("limit_record", message));
+            commit(shared, job, &memory, unseen, began_at).await?
+        }
+        ended => ended?,
+    };
     // Slots that came due while it looked are skipped (C8).
     if let (Some(_), Some(due)) = (slot, due_now(shared, job)) {
         let from = due.missed.as_ref().map_or(due.latest, |range| range.from);
@@ -129,7 +137,7 @@ async fn missed(
 async fn commit(
     shared: &Shared,
     job: &Job,
-    memory: Memory,
+    memory: &Memory,
     seen: Result<Evidence, ProbeError>,
     began_at: Timestamp,
 ) -> Result<Ended, StoreError> {
@@ -138,7 +146,7 @@ async fn commit(
     let outcome = judged(
         shared,
         job,
-        &memory,
+        memory,
         seen,
         state.as_ref().and_then(|s| s.seen.as_ref()).map(|s| s.at),
         now,
@@ -202,8 +210,9 @@ async fn commit(
             shared.commit(Draft { record: Record::Run(Box::new(run)), blobs }).await?.index
         }
     };
-    let evidence =
-        kept.map(|kept| Arc::new(Evidence { blobs: Vec::new(), ..kept })).or(memory.evidence);
+    let evidence = kept
+        .map(|kept| Arc::new(Evidence { blobs: Vec::new(), ..kept }))
+        .or_else(|| memory.evidence.clone());
     let memory = Memory { evidence, whole: Some((index, print)) };
     shared
         .memory

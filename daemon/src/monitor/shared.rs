@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attestd_core::alert::{Alerts, Policy};
 use attestd_core::check::sha256_hex;
-use attestd_core::record::{Recorded, Run};
+use attestd_core::record::{Record, Recorded, Run};
 use attestd_core::state::SubjectState;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, after, between, trust};
@@ -81,7 +81,11 @@ impl Shared {
     pub fn trust(&self) -> Trust {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
         let mut anchor = self.anchor.lock().expect("nothing panics while it holds this lock");
-        let trust = trust(now, uptime, self.clock.boot(), clock::RELEASED, anchor.as_ref());
+        let mut trust = trust(now, uptime, self.clock.boot(), clock::RELEASED, anchor.as_ref());
+        if trust != Trust::Trusted && now >= clock::RELEASED && self.clock.synchronised() {
+            *anchor = None;
+            trust = Trust::Trusted;
+        }
         let earlier = anchor.as_ref().is_some_and(|anchor| now < anchor.at);
         if trust == Trust::Trusted && !earlier {
             *anchor = Some(Anchor { at: now, uptime, boot: self.clock.boot().to_owned() });
@@ -146,16 +150,23 @@ impl Shared {
         let Some(state) = self.state(subject) else { return Memory::default() };
         let evidence = state.seen.and_then(|seen| self.store.evidence(seen.of).ok());
         let whole = state.last.and_then(|last| match self.store.record(last.of) {
-            Ok(attestd_core::record::Record::Run(run)) => {
-                Some((last.of, self.fingerprint(last.of, &run)))
-            }
+            Ok(Record::Run(run)) => Some((last.of, self.fingerprint(last.of, &run))),
             _ => None,
         });
         Memory { evidence: evidence.map(Arc::new), whole }
     }
 
-    /// Writes one record and wakes delivery.
+    /// Writes one record and wakes delivery. A change of trust in the clock is written before the first record that
+    /// is written under it.
     pub async fn commit(&self, draft: Draft) -> Result<Committed, StoreError> {
+        let trust = self.trust();
+        let mut trusted = false;
+        self.store.read(&mut |state| trusted = state.clock_trusted);
+        let starts = matches!(draft.record, Record::Start(_));
+        if !starts && trusted != (trust == Trust::Trusted) {
+            let record = Record::Clock { at: self.clock.now(), trust };
+            self.store.commit(Draft { record, blobs: Vec::new() }).await?;
+        }
         let committed = self.store.commit(draft).await?;
         if committed.record.events().is_some_and(|(_, _, _, events)| !events.is_empty()) {
             self.told.notify_one();

@@ -1,6 +1,6 @@
 //! The simulation's clock: elapsed time is tokio's paused time, and the wall clock can be made to jump.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use attestd_core::time::{Clock, Uptime, signed};
@@ -12,12 +12,19 @@ pub struct SimClock {
     base: Timestamp,
     began: tokio::time::Instant,
     jumped_s: AtomicI64,
+    /// Whether time synchronisation vouches for the wall clock.
+    pub synchronised: AtomicBool,
 }
 
 impl SimClock {
     /// A clock that shows `base` now.
     pub fn new(base: Timestamp) -> SimClock {
-        SimClock { base, began: tokio::time::Instant::now(), jumped_s: AtomicI64::new(0) }
+        SimClock {
+            base,
+            began: tokio::time::Instant::now(),
+            jumped_s: AtomicI64::new(0),
+            synchronised: AtomicBool::new(false),
+        }
     }
 
     /// The wall clock jumps, ahead or back.
@@ -38,6 +45,10 @@ impl Clock for SimClock {
 
     fn boot(&self) -> &str {
         "the-only-boot"
+    }
+
+    fn synchronised(&self) -> bool {
+        self.synchronised.load(Ordering::Relaxed)
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'_, ()> {

@@ -14,7 +14,7 @@ use attestd_core::event::{Route, Takes};
 use attestd_core::record::{Configured, FORMAT, Record, Start};
 use attestd_core::schedule::Schedule;
 use attestd_core::store::{Draft, Store, StoreError};
-use attestd_core::time::Clock;
+use attestd_core::time::{Anchor, Clock, Uptime};
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence, FindingSpec,
     Judgement, Look, Means, Nature, ProbeError, Reason, Severity, Target, Timestamp, Unseen,
@@ -256,8 +256,12 @@ impl Simulation {
         let store: Arc<dyn Store> = self.store.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
         let conditions = Arc::new(Conditions::default());
-        let shared =
-            Arc::new(Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, None));
+        let mut anchor = None;
+        store.read(&mut |state| anchor = state.trusted_at);
+        let (uptime, boot) = (Uptime(Duration::ZERO), String::new());
+        let anchor = anchor.map(|at| Anchor { at, uptime, boot });
+        let shared = Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, anchor);
+        let shared = Arc::new(shared);
         let start = Start {
             format: FORMAT,
             origin: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -287,7 +291,7 @@ impl Simulation {
         let told = shared.told.clone();
         let monitor =
             Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
-        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.next());
+        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
         let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
         let destination = Destination {
             name: Simulation::destination(),
@@ -392,6 +396,13 @@ impl Simulation {
             );
         }
         self.crash().await;
+    }
+
+    /// Time synchronisation vouches for the wall clock.
+    pub async fn synchronise(&mut self) {
+        self.clock.synchronised.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.pass(Duration::from_secs(120)).await;
+        self.clock.synchronised.store(false, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// A target comes or goes.

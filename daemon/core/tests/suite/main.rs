@@ -7,5 +7,6 @@ mod obligations;
 mod reading;
 mod records;
 mod scripts;
+mod slots;
 mod stories;
 mod words;

@@ -102,6 +102,10 @@ impl TrialClock {
 }
 
 impl Clock for TrialClock {
+    fn synchronised(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Timestamp {
         after(begin(), self.began.elapsed())
     }

@@ -112,12 +112,25 @@ fn is_wild(component: &std::ffi::OsStr) -> bool {
 
 /// A file that may not be read: who may, and the lines that let the service in.
 fn denied(path: &Path) -> Reason {
+    if path.starts_with(CREDENTIALS) {
+        return not_handed_over(path);
+    }
     let blocker = blocker(path, LINKS_MAX);
     let shown = path.display();
     let who = blocker.as_ref().map(Blocker::who).unwrap_or_default();
     let remedy = blocker.map_or_else(|| credential(path), |blocker| blocker.remedy(path));
     Reason::new("permission_denied", format!("{shown} may not be read by the service{who}"))
         .remedy(remedy)
+}
+
+/// systemd closes the directory of credentials to a service that has none.
+fn not_handed_over(path: &Path) -> Reason {
+    let file = path.file_name().map_or_else(|| "NAME".into(), |n| n.to_string_lossy());
+    Reason::new("permission_denied", format!("{} was not handed to the service", path.display()))
+        .remedy(format!(
+            "have systemd hand it over: put this in a drop-in (`systemctl edit attestd`), with the path of the \
+             original, and restart attestd:\n[Service]\nLoadCredential={file}:/PATH"
+        ))
 }
 
 /// What stands in the way: the file itself, or the innermost directory above it that may not be entered.
@@ -211,6 +224,8 @@ fn group_name(gid: u32) -> String {
 
 /// How many files one pattern may name: each is a target with its own history.
 pub const FILES_MAX: usize = 1000;
+/// Where systemd puts the credentials of services (systemd.exec(5)).
+const CREDENTIALS: &str = "/run/credentials";
 /// How many symbolic links are followed to find what stands in the way (Linux follows 40).
 const LINKS_MAX: u32 = 40;
 /// The most of `/etc/group` that is read, in bytes.
@@ -307,6 +322,13 @@ mod tests {
         let reason = denied(&link);
         assert_eq!(reason.code, "permission_denied");
         assert!(reason.message.contains("mode 0644"), "{}", reason.message);
+    }
+
+    #[test]
+    fn a_credential_that_was_not_handed_over_is_not_a_matter_of_permissions() {
+        let reason = denied(Path::new("/run/credentials/attestd.service/portal.pem"));
+        assert!(reason.message.ends_with("portal.pem was not handed to the service"));
+        assert!(reason.remedy.is_some_and(|r| r.ends_with("LoadCredential=portal.pem:/PATH")));
     }
 
     #[test]

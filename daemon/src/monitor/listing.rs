@@ -86,9 +86,10 @@ impl Monitor {
         }
         for (subject, target) in targets {
             match self.live.get_mut(&subject) {
-                Some(live) => live.target = target,
+                Some(live) => (live.target, live.gone) = (target, false),
                 None => {
-                    let live = Live { target, running: false, rerun: None, again: None };
+                    let live =
+                        Live { target, running: false, gone: false, rerun: None, again: None };
                     self.live.insert(subject.clone(), live);
                 }
             }
@@ -170,7 +171,11 @@ impl Monitor {
 
     /// Retires a subject: its alerts end, and the reduced coverage is told. The check as a whole was only a subject
     /// while it could not say its targets, so that its end reduces nothing.
-    async fn retire(&mut self, subject: &Subject, kind: &str) -> Result<(), StoreError> {
+    pub(super) async fn retire(&mut self, subject: &Subject, kind: &str) -> Result<(), StoreError> {
+        if let Some(live) = self.live.get_mut(subject).filter(|live| live.running) {
+            live.gone = true;
+            return Ok(());
+        }
         let now = self.shared.clock.now();
         let Some(state) = self.shared.state(subject) else { return Ok(()) };
         self.live.remove(subject);

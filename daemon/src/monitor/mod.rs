@@ -69,6 +69,8 @@ enum Cause {
 struct Live {
     target: Result<Arc<Target>, ProbeError>,
     running: bool,
+    /// It left while a run was in flight, and is retired when that ends.
+    gone: bool,
     /// To run again as soon as the run in flight ends.
     rerun: Option<(Trigger, Option<mpsc::Sender<()>>)>,
     /// How often it was looked at again, and when next (F7).
@@ -136,7 +138,8 @@ impl Monitor {
                 biased;
                 () = cancel.cancelled() => return self.stop().await,
                 Some(ended) = self.runs.join_next() => {
-                    self.ended(ended.expect("a run's panics are caught where it looks and judges")?);
+                    let ended = ended.expect("a run's panics are caught where it looks and judges");
+                    self.ended(ended?).await?;
                 }
                 Some(listed) = self.listings.join_next() => {
                     self.listed(listed.expect("a listing's panics are caught where it looks")).await?;
@@ -345,11 +348,15 @@ impl Monitor {
         self.runs.spawn(async move { run::perform(&shared, &job).await });
     }
 
-    fn ended(&mut self, ended: Ended) {
-        self.jobs.remove(&ended.subject);
+    async fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
+        let job = self.jobs.remove(&ended.subject);
         let uptime = self.shared.clock.uptime();
-        let Some(live) = self.live.get_mut(&ended.subject) else { return };
+        let Some(live) = self.live.get_mut(&ended.subject) else { return Ok(()) };
         live.running = false;
+        if live.gone {
+            let kind = job.map_or("", |job| job.check.kind.name);
+            return self.retire(&ended.subject, kind).await;
+        }
         live.again = match (ended.unseen, live.again) {
             (None, later) => later,
             (Some(false), _) => None,
@@ -367,6 +374,7 @@ impl Monitor {
         if let Some((trigger, asker)) = live.rerun.take() {
             self.start(&ended.subject, trigger, asker);
         }
+        Ok(())
     }
 
     /// Ends within `STOP_MAX`: what is not done by then is dropped, and recorded as that.

@@ -119,9 +119,8 @@ impl Daemon {
         let path = config.control_socket.clone();
         rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
         let origin = origin(&*store);
-        let metrics =
-            telemetry::Running::start(&config.telling, &senders, &shared, &deliveries, &origin)
-                .await?;
+        let listener = telemetry::Running::listen(&config.telling, None)?;
+        let metrics = telemetry::Running::start(listener, &senders, &shared, &deliveries, &origin)?;
         let keep = housekeeping::Housekeeping {
             shared: shared.clone(),
             deliveries: deliveries.clone(),
@@ -236,6 +235,7 @@ impl Daemon {
             config.state_directory == self.config.state_directory,
             "`state_directory` changed, which needs a restart"
         );
+        let listener = telemetry::Running::listen(&config.telling, Some(&self.metrics))?;
         let clock = self.shared.clock.clone();
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
@@ -249,14 +249,9 @@ impl Daemon {
             self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
-        let metrics = telemetry::Running::start(
-            &config.telling,
-            &senders,
-            &self.shared,
-            &deliveries,
-            &origin,
-        );
-        std::mem::replace(&mut self.metrics, metrics.await?).stop().await;
+        let metrics =
+            telemetry::Running::start(listener, &senders, &self.shared, &deliveries, &origin)?;
+        std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
         self.config = config;

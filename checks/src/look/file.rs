@@ -80,15 +80,12 @@ pub fn find(pattern: &str) -> Found {
     }
     // The search passes over a directory that it may not enter as if it were empty.
     if found.files.is_empty() && found.trouble.is_none() {
-        let directory = fixed_directory(pattern);
-        match std::fs::read_dir(&directory) {
-            Err(error) => found.trouble = Some(reason(&directory, &error)),
-            Ok(_) if has_wildcard(pattern) => {}
-            Ok(_) => {
-                if let Err(error) = std::fs::metadata(pattern) {
-                    found.trouble = Some(reason(Path::new(pattern), &error));
-                }
-            }
+        if has_wildcard(pattern) {
+            let directory = fixed_directory(pattern);
+            found.trouble = std::fs::read_dir(&directory).err().map(|e| reason(&directory, &e));
+        } else {
+            let path = Path::new(pattern);
+            found.trouble = std::fs::metadata(path).err().map(|error| reason(path, &error));
         }
     }
     found
@@ -115,12 +112,25 @@ fn is_wild(component: &std::ffi::OsStr) -> bool {
 
 /// A file that may not be read: who may, and the lines that let the service in.
 fn denied(path: &Path) -> Reason {
+    if path.starts_with(CREDENTIALS) {
+        return not_handed_over(path);
+    }
     let blocker = blocker(path, LINKS_MAX);
     let shown = path.display();
     let who = blocker.as_ref().map(Blocker::who).unwrap_or_default();
     let remedy = blocker.map_or_else(|| credential(path), |blocker| blocker.remedy(path));
     Reason::new("permission_denied", format!("{shown} may not be read by the service{who}"))
         .remedy(remedy)
+}
+
+/// systemd closes the directory of credentials to a service that has none.
+fn not_handed_over(path: &Path) -> Reason {
+    let file = path.file_name().map_or_else(|| "NAME".into(), |n| n.to_string_lossy());
+    Reason::new("permission_denied", format!("{} was not handed to the service", path.display()))
+        .remedy(format!(
+            "have systemd hand it over: put this in a drop-in (`systemctl edit attestd`), with the path of the \
+             original, and restart attestd:\n[Service]\nLoadCredential={file}:/PATH"
+        ))
 }
 
 /// What stands in the way: the file itself, or the innermost directory above it that may not be entered.
@@ -175,10 +185,13 @@ impl Blocker {
         }
         let access = if self.is_directory { "rx" } else { "r" };
         let mut remedy = format!(
-            "let the group attestd in: setfacl -m g:attestd:{access} {}\n",
+            "let the group attestd in: setfacl -m g:attestd:{access} {}",
             quoted(&self.path)
         );
-        let _ = write!(remedy, "or {}", credential(path));
+        // A whole directory is never handed over: there may be keys in it.
+        if self.path != path || !self.is_directory {
+            let _ = write!(remedy, "\nor {}", credential(path));
+        }
         remedy
     }
 }
@@ -211,6 +224,8 @@ fn group_name(gid: u32) -> String {
 
 /// How many files one pattern may name: each is a target with its own history.
 pub const FILES_MAX: usize = 1000;
+/// Where systemd puts the credentials of services (systemd.exec(5)).
+const CREDENTIALS: &str = "/run/credentials";
 /// How many symbolic links are followed to find what stands in the way (Linux follows 40).
 const LINKS_MAX: u32 = 40;
 /// The most of `/etc/group` that is read, in bytes.
@@ -291,6 +306,8 @@ mod tests {
             let remedy = blocker.remedy(path);
             assert!(remedy.contains(holds), "{sentence}: {remedy}");
         }
+        let remedy = blocker(true, 0o700, 0).remedy(Path::new("/etc/tls"));
+        assert_eq!(remedy, "let the group attestd in: setfacl -m g:attestd:rx '/etc/tls'");
     }
 
     #[test]
@@ -305,6 +322,13 @@ mod tests {
         let reason = denied(&link);
         assert_eq!(reason.code, "permission_denied");
         assert!(reason.message.contains("mode 0644"), "{}", reason.message);
+    }
+
+    #[test]
+    fn a_credential_that_was_not_handed_over_is_not_a_matter_of_permissions() {
+        let reason = denied(Path::new("/run/credentials/attestd.service/portal.pem"));
+        assert!(reason.message.ends_with("portal.pem was not handed to the service"));
+        assert!(reason.remedy.is_some_and(|r| r.ends_with("LoadCredential=portal.pem:/PATH")));
     }
 
     #[test]

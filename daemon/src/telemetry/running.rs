@@ -1,5 +1,6 @@
 //! The metrics that go out: over OTLP to every receiver, and to whoever scrapes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -22,12 +23,36 @@ pub struct Running {
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    listener: Option<Arc<Listener>>,
+}
+
+/// The socket that metrics are served on.
+pub struct Listener {
+    at: SocketAddr,
+    socket: std::net::TcpListener,
 }
 
 impl Running {
-    /// Starts what `telling` asks for.
-    pub async fn start(
+    /// The socket that `telling` asks for. A reload takes that of the metrics `before` it where the address is the same:
+    /// another could not be bound beside it, and what fails must fail before anything has changed.
+    pub fn listen(
         telling: &Telling,
+        before: Option<&Running>,
+    ) -> anyhow::Result<Option<Arc<Listener>>> {
+        let Some(at) = telling.metrics.map(|settings| settings.listen) else { return Ok(None) };
+        let known = before.and_then(|before| before.listener.clone());
+        if let Some(known) = known.filter(|listener| listener.at == at) {
+            return Ok(Some(known));
+        }
+        let socket = std::net::TcpListener::bind(at)
+            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let socket = socket.with_context(|| format!("metrics cannot listen on {at}"))?;
+        Ok(Some(Arc::new(Listener { at, socket })))
+    }
+
+    /// Exports to every sender, and serves on `listener`.
+    pub fn start(
+        listener: Option<Arc<Listener>>,
         senders: &[Arc<Sender>],
         shared: &Arc<Shared>,
         deliveries: &Arc<tokio::sync::Mutex<Deliveries>>,
@@ -36,12 +61,11 @@ impl Running {
         let source = source(shared.clone(), deliveries.clone());
         let clock = shared.clock.clone();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let running = Running { source, clock, stop, tasks };
-        if let Some(settings) = telling.metrics {
-            let listener = TcpListener::bind(settings.listen).await;
-            let listener = listener
-                .with_context(|| format!("metrics cannot listen on {}", settings.listen))?;
-            let serve = prometheus::serve(listener, running.source.clone(), running.stop.clone());
+        let running = Running { source, clock, stop, tasks, listener };
+        if let Some(listener) = &running.listener {
+            let socket = listener.socket.try_clone().and_then(TcpListener::from_std);
+            let socket = socket.with_context(|| format!("metrics at {}", listener.at))?;
+            let serve = prometheus::serve(socket, running.source.clone(), running.stop.clone());
             running.tasks.spawn(async move {
                 if let Err(error) = serve.await {
                     tracing::error!(%error, "Metrics are no longer served.");

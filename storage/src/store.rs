@@ -248,7 +248,7 @@ impl Store for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         let state = &fold.state;
-        kept.ask(&self.shared.reader, state, |sled| sled.prune(state, before, limit))
+        kept.ask(&self.shared.reader, state, |sled| sled.prune(before, limit))
     }
 }
 

@@ -51,7 +51,7 @@ impl Projection {
     }
 
     /// Removes up to `limit` entries, each subject's oldest, as long as they are from before `before`.
-    pub fn prune(&self, state: &State, before: Timestamp, limit: usize) -> Result<usize, Broken> {
+    pub fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, Broken> {
         let (pruned, changes) = contained(|| {
             let mut changes = Changes::default();
             let mut pruned = 0;
@@ -59,7 +59,7 @@ impl Projection {
                 if pruned == limit {
                     break;
                 }
-                pruned += self.prune_one(&name, state, before, limit - pruned, &mut changes)?;
+                pruned += self.prune_one(&name, before, limit - pruned, &mut changes)?;
             }
             Ok((pruned, changes))
         })?;
@@ -78,30 +78,25 @@ impl Projection {
     fn prune_one(
         &self,
         name: &str,
-        state: &State,
         before: Timestamp,
         limit: usize,
         changes: &mut Changes,
     ) -> Result<usize, Broken> {
         let mut pruned = 0;
         let mut floor = None;
-        let mut left = false;
         for pair in self.db.scan_prefix(layout::numbers(layout::HISTORY, name)) {
             let (key, sealed) = pair?;
             let entry = entry(&key, &sealed)?;
             if pruned == limit || entry.at >= before {
-                left = true;
                 break;
             }
             floor = Some(entry.ordinal + 1);
             changes.remove(key.to_vec());
             pruned += 1;
         }
-        let key = layout::named(layout::FLOOR, name);
-        match floor {
-            Some(_) if !left && live(state, name).is_none() => changes.remove(key),
-            Some(floor) => changes.put(key, &floor.to_be_bytes()),
-            None => {}
+        // A retired subject keeps its floor too: should it come back, its ordinals go on from there.
+        if let Some(floor) = floor {
+            changes.put(layout::named(layout::FLOOR, name), &floor.to_be_bytes());
         }
         Ok(pruned)
     }

@@ -35,9 +35,15 @@ fn thirty_kills_under_load_lose_nothing() {
         if round == 2 {
             receiver.up();
         }
-        let daemon = Daemon::start(directory.path(), |_| {});
+        let mut daemon = Daemon::start(directory.path(), |_| {});
         // Some are killed while they open; most after they have worked for a while.
-        let life = if round % 6 == 5 { when.below(150) } else { 300 + when.below(1200) };
+        let life = match round % 6 {
+            5 => when.below(150),
+            _ => {
+                daemon.until(CALM, "it answers", |_| Some(()));
+                50 + when.below(1000)
+            }
+        };
         let mut left = life;
         while left > 0 {
             let step = left.min(40);
@@ -78,7 +84,7 @@ fn thirty_kills_under_load_lose_nothing() {
         log.records.len(),
         accepted.repeats,
     );
-    assert!(starts > ROUNDS / 2 && runs > 10 * CHECKS && missed > CHECKS, "there was load");
+    assert!(starts > ROUNDS / 2 && runs > 10 * CHECKS && missed >= CHECKS, "there was load");
     assert!(events > 100, "and something to tell: {events}");
 }
 

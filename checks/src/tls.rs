@@ -580,7 +580,7 @@ fn explain(facts: &Facts) -> String {
                 }
                 Answer::Refused { refused_by } => format!("refused   by {refused_by}"),
                 Answer::Unseen(reason) => {
-                    format!("not seen  {}", crate::look::text::plain(&reason.message, LINE_MAX))
+                    format!("not seen  {}", attestd_core::text::plain(&reason.message, LINE_MAX))
                 }
             };
             text.push_str(&format!("  {version}  {said}\n"));

@@ -2,8 +2,8 @@
 
 use super::facts::{Chain, Facts, Place, Trust};
 use super::judge::{component, shown};
-use crate::look::text::plain;
 use crate::look::trust::Path;
+use attestd_core::text::plain;
 
 /// A table of each chain for a person.
 pub(super) fn explain(facts: &Facts) -> String {

@@ -10,7 +10,6 @@ pub mod parameters;
 pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod text;
 pub mod tls;
 pub mod trust;
 pub mod x509;

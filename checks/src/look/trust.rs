@@ -16,8 +16,8 @@ use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use serde::{Deserialize, Serialize};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use crate::look::text::plain;
 use crate::look::x509::{self, Certificate};
+use attestd_core::text::plain;
 
 /// A set of trust anchors.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-use crate::look::text::plain;
+use attestd_core::text::plain;
 
 /// What one certificate says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ pub mod schedule;
 pub mod settings;
 pub mod state;
 pub mod store;
+pub mod text;
 pub mod time;
 
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};

@@ -7,7 +7,7 @@ use attestd_core::{Status, Timestamp};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use comfy_table::{LineStyle, TableStyle};
 
-use crate::delivery::sentence::plain;
+use attestd_core::text::plain;
 
 use crate::view::{StatusView, SubjectView};
 

@@ -17,9 +17,10 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::otlp_sender::{CONNECT_MAX, chain, is_loopback};
 use super::secret::{Source, read_text};
-use super::sentence::{Render, plain};
+use super::sentence::Render;
 use super::surroundings::{Surroundings, file, secret};
 use super::{EmitError, Emitter, mail_text};
+use attestd_core::text::plain;
 
 /// `[mail]`: one relay, and the people that get mail through it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::sentence::{Render, Sentence, plain};
+use super::sentence::{Render, Sentence};
+use attestd_core::text::plain;
 
 /// One mail about everything in `deliveries`. Its id follows from the events' ids, so that a mail that was sent twice
 /// can be known.

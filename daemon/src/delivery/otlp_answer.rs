@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::EmitError;
 use super::backoff::AFTER_MAX;
-use super::sentence::plain;
+use attestd_core::text::plain;
 
 /// An answer over HTTP.
 #[derive(Debug, Clone, Copy)]

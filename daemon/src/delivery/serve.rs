@@ -326,7 +326,7 @@ impl Serving {
 }
 
 fn short(reason: &str) -> String {
-    super::sentence::plain(reason, REASON_MAX)
+    attestd_core::text::plain(reason, REASON_MAX)
 }
 
 /// How often to look at the outbox without being woken: a wall clock that was set moves what is due at 09:00.

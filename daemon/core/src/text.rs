@@ -32,6 +32,7 @@ mod tests {
             ("CN=R11", 20, "CN=R11"),
             ("a\u{1b}[31mb", 20, "a\\u{1b}[31mb"),
             ("a\nb\u{202e}c", 20, "a\\u{a}b\\u{202e}c"),
+            ("a\r\nBcc: x", 20, "a\\u{d}\\u{a}Bcc: x"),
             ("abcdef", 3, "abc…"),
             ("Größe", 5, "Größe"),
         ] {

@@ -161,11 +161,17 @@ fn a_new_configuration_is_taken_whole_or_not_at_all() {
         (!new.is_empty() && new[0].seen_at.is_some() && of(view, "toolkit-suppliers").is_empty())
             .then_some(())
     });
+    // SIGHUP takes it up too, changed or not.
+    daemon.signal(Signal::SIGHUP);
+    let state = supplier.file("state");
+    let taken = |log: &log::Log| {
+        log.records.iter().filter(|record| matches!(record, Record::Configured(_))).count()
+    };
+    wait::until(LONG, "it is taken up again", || (taken(&log::read(&state)) == 3).then_some(()));
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end(PROMISED).success());
-    let log = log::read(&supplier.file("state"));
-    let configured = log.records.iter().filter(|record| matches!(record, Record::Configured(_)));
-    assert_eq!(configured.count(), 2, "at the start, and the good one");
+    let log = log::read(&state);
+    assert_eq!(taken(&log), 3, "at the start, and the good one twice; the broken one never");
     let retired: Vec<_> = log
         .records
         .iter()

@@ -145,7 +145,7 @@ async fn prepare(directory: &Path, server: &Server) -> (Arc<Shared>, Vec<Job>) {
         );
     }
     let config = config::parse(&directory.join("attestd.toml"), text);
-    let config = config.ok().expect("a configuration without errors");
+    let config = config.unwrap_or_else(|error| panic!("a configuration without errors: {error}"));
     let (store, _) = SledStore::open(&directory.join("state")).expect("a store");
     let (clock, store) = (Arc::new(SystemClock::new()), Arc::new(store));
     for record in [started(&*clock), configured(&*clock)] {

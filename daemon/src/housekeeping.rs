@@ -1,5 +1,6 @@
 //! What must happen from time to time: accepted events to the log, history pruned, conditions looked at, signs of life.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +86,15 @@ impl Housekeeping {
         let low = nix::sys::statvfs::statvfs(&self.state_directory)
             .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < DISK_MIN);
         changed |= conditions.set(own::DISK_LOW, None, low.then_some(&[][..]));
-        for (name, health) in self.deliveries.lock().await.health() {
+        let health = self.deliveries.lock().await.health();
+        let served: BTreeSet<String> = health.keys().map(ToString::to_string).collect();
+        changed |= conditions.clear_others(own::DELIVERY_BLOCKED, &served);
+        changed |= conditions.clear_others(own::DELIVERY_WAITING, &served);
+        for (name, health) in health {
+            // Nothing was tried since the start, so nothing is known to be better than it was.
+            if health.waiting > 0 && health.last_error.is_none() && health.last_accepted.is_none() {
+                continue;
+            }
             let error = health.last_error.clone().map(|(_, error)| error).unwrap_or_default();
             let blocked = (health.blocked > 0).then(|| [("error", error.clone())]);
             changed |= conditions.set(

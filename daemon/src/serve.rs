@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use attestd_core::alert::Alerts;
 use attestd_core::check::{Blob, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
@@ -56,7 +57,7 @@ impl Daemon {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let conditions = Arc::new(Conditions::default());
+        let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
         let anchor =
@@ -281,6 +282,16 @@ async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledSt
         );
     }
     Ok((store, recovered))
+}
+
+/// The alerts of the daemon's own check.
+fn own_alerts(store: &dyn Store) -> Alerts {
+    let mut alerts = Alerts::default();
+    store.read(&mut |state| {
+        let own = state.subjects.iter().filter(|(s, _)| s.check.as_str() == own::KIND.name);
+        alerts.0.extend(own.flat_map(|(_, state)| state.alerts.0.clone()));
+    });
+    alerts
 }
 
 fn origin(store: &dyn Store) -> String {

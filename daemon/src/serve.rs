@@ -55,6 +55,7 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let began = clock.now();
         let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
@@ -88,7 +89,7 @@ impl Daemon {
         let monitoring = tokio::spawn(monitor.run(stop_monitor.clone()));
 
         let (changed_tx, mut changed) = mpsc::channel(8);
-        rest.spawn(files::run(files_rx, changed_tx, stop_rest.clone()));
+        rest.spawn(files::run(files_rx, changed_tx, clock.clone(), began, stop_rest.clone()));
         let forward = tell_monitor.clone();
         rest.spawn(async move {
             while let Some(files) = changed.recv().await {
@@ -97,7 +98,7 @@ impl Daemon {
         });
         let (config_tx, config_changed) = mpsc::channel(8);
         let (config_file, path) = watch::channel(BTreeSet::from([config.path.clone()]));
-        rest.spawn(files::run(path, config_tx, stop_rest.clone()));
+        rest.spawn(files::run(path, config_tx, clock.clone(), began, stop_rest.clone()));
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
         let triggers = CronTriggers::start(schedules, clock.clone(), due.clone()).await?;
 

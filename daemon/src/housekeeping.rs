@@ -1,5 +1,6 @@
 //! What must happen from time to time: accepted events to the log, history pruned, conditions looked at, signs of life.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::Deliveries;
+use crate::delivery::health::Health;
 use crate::monitor::Message;
 use crate::monitor::shared::Shared;
 use crate::{limits, own, systemd};
@@ -85,7 +87,15 @@ impl Housekeeping {
         let low = nix::sys::statvfs::statvfs(&self.state_directory)
             .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < DISK_MIN);
         changed |= conditions.set(own::DISK_LOW, None, low.then_some(&[][..]));
-        for (name, health) in self.deliveries.lock().await.health() {
+        let health = self.deliveries.lock().await.health();
+        let served: BTreeSet<String> = health.keys().map(ToString::to_string).collect();
+        changed |= conditions.clear_others(own::DELIVERY_BLOCKED, &served);
+        changed |= conditions.clear_others(own::DELIVERY_WAITING, &served);
+        for (name, health) in health {
+            // Nothing was tried since the start, so nothing is known to be better than it was.
+            if health.waiting > 0 && health.last_error.is_none() && health.last_accepted.is_none() {
+                continue;
+            }
             let error = health.last_error.clone().map(|(_, error)| error).unwrap_or_default();
             let blocked = (health.blocked > 0).then(|| [("error", error.clone())]);
             changed |= conditions.set(
@@ -93,8 +103,7 @@ impl Housekeeping {
                 Some(name.as_str()),
                 blocked.as_ref().map(|b| &b[..]),
             );
-            let old =
-                health.oldest.filter(|oldest| now.duration_since(*oldest) > signed(WAITING_MAX));
+            let old = waits_since(&health, now);
             let waiting = old.map(|since| [("since", since.to_string()), ("error", error)]);
             changed |= conditions.set(
                 own::DELIVERY_WAITING,
@@ -129,5 +138,32 @@ impl Housekeeping {
         systemd::status(&format!(
             "{fail} fail, {unknown} unknown, {warn} warn, {pass} pass; {waiting} events wait to be accepted"
         ));
+    }
+}
+
+/// Since when events wait for a destination that does not take them; none where they only wait for their hour, as
+/// obligations do for 09:00.
+fn waits_since(health: &Health, now: Timestamp) -> Option<Timestamp> {
+    let old = |oldest: &Timestamp| now.duration_since(*oldest) > signed(WAITING_MAX);
+    health.oldest.filter(old).filter(|_| health.failures > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_hour_is_no_fault_of_the_destination() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a timestamp");
+        let now = at("2026-11-22T12:00:00Z");
+        for (oldest, failures, expected, why) in [
+            (Some(at("2026-11-22T11:30:00Z")), 3, true, "half an hour, and attempts fail"),
+            (Some(at("2026-11-22T11:50:00Z")), 3, false, "ten minutes"),
+            (Some(at("2026-11-20T18:00:00Z")), 0, false, "obligations over a weekend"),
+            (None, 3, false, "nothing waits"),
+        ] {
+            let health = Health { waiting: 1, oldest, failures, ..Health::default() };
+            assert_eq!(waits_since(&health, now).is_some(), expected, "{why}");
+        }
     }
 }

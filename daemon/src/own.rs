@@ -1,9 +1,10 @@
 //! The built-in check `attestd`: the daemon's own conditions, judged and told like everything else (F7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attestd_core::alert::Alerts;
 use attestd_core::schedule::Schedule;
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
@@ -140,6 +141,42 @@ pub struct Conditions(Mutex<BTreeMap<Which, BTreeMap<String, String>>>);
 type Which = (String, Option<String>);
 
 impl Conditions {
+    /// The conditions as a daemon left them that stopped with these alerts: until the part that reports one has looked
+    /// again, nobody has seen it to be over. That the store was mended is about one start only.
+    pub fn left_by(alerts: &Alerts) -> Conditions {
+        let left = Conditions::default();
+        for alert in alerts.0.values().filter(|alert| alert.absent_since.is_none()) {
+            let Finding { key, values, .. } = &alert.finding;
+            let ours = FINDINGS.iter().any(|spec| spec.code == key.code.0);
+            if !ours || key.code.0 == STORE_RECOVERED {
+                continue;
+            }
+            let values = values
+                .iter()
+                .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?.to_owned())));
+            let values: Vec<(&str, String)> = values.collect();
+            let component = key.component.as_ref().map(Component::as_str);
+            left.set(&key.code.0, component, Some(&values));
+        }
+        left
+    }
+
+    /// Whether there is a condition of this code now.
+    pub fn has(&self, code: &str) -> bool {
+        let all = self.0.lock().expect("nothing panics while it holds this lock");
+        all.keys().any(|(known, _)| known == code)
+    }
+
+    /// Clears a code's conditions about what is not among `served`; says whether that changed anything.
+    pub fn clear_others(&self, code: &str, served: &BTreeSet<String>) -> bool {
+        let mut all = self.0.lock().expect("nothing panics while it holds this lock");
+        let before = all.len();
+        all.retain(|(known, component), _| {
+            known != code || component.as_ref().is_none_or(|component| served.contains(component))
+        });
+        all.len() != before
+    }
+
     /// Sets or clears one condition; says whether that changed anything.
     pub fn set(
         &self,
@@ -242,6 +279,7 @@ fn finding(fact: Fact) -> Result<Finding, BadEvidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use attestd_core::alert::{Alert, Phase};
 
     #[test]
     fn a_condition_is_a_finding_while_it_lasts() {
@@ -263,5 +301,38 @@ mod tests {
         );
         assert!(conditions.set(DELIVERY_BLOCKED, Some("collector"), None));
         assert_eq!(findings(), Judgement::default());
+    }
+
+    #[test]
+    fn a_condition_lasts_over_a_restart_until_someone_has_looked() {
+        let before = Arc::new(Conditions::default());
+        let error = [("error", "401".to_owned())];
+        before.set(DELIVERY_BLOCKED, Some("collector"), Some(&error));
+        before.set(NETWORK_UNREACHABLE, None, Some(&[]));
+        before.set(STORE_RECOVERED, None, Some(&[("what", "a torn tail".to_owned())]));
+        let own = Own { conditions: before.clone() };
+        let now = Timestamp::UNIX_EPOCH;
+        let judged = own.judge(&Evidence::of(&before.facts()), now).expect("readable");
+        let alert = |finding: Finding| Alert {
+            worst: finding.severity,
+            finding,
+            phase: Phase::Firing,
+            since: now,
+            absent_since: None,
+            told: None,
+            repeats: 0,
+        };
+        let mut alerts: Vec<Alert> = judged.findings.into_iter().map(alert).collect();
+        let left = Conditions::left_by(&alerts.clone().into());
+        assert!(left.has(DELIVERY_BLOCKED) && left.has(NETWORK_UNREACHABLE));
+        assert!(!left.has(STORE_RECOVERED), "that was another start");
+        assert!(
+            !left.set(DELIVERY_BLOCKED, Some("collector"), Some(&error)),
+            "the same again is no change"
+        );
+        assert!(left.clear_others(DELIVERY_BLOCKED, &BTreeSet::new()), "it is served no more");
+        assert!(!left.has(DELIVERY_BLOCKED) && left.has(NETWORK_UNREACHABLE));
+        alerts.iter_mut().for_each(|alert| alert.absent_since = Some(now));
+        assert!(!Conditions::left_by(&alerts.into()).has(NETWORK_UNREACHABLE), "seen to be over");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use attestd_core::alert::Alerts;
 use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
@@ -57,9 +58,10 @@ impl Daemon {
     /// Starts everything. What it returns runs until `run` ends.
     pub async fn start(config: Config) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let began = clock.now();
         let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let conditions = Arc::new(Conditions::default());
+        let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
         let anchor =
@@ -90,7 +92,7 @@ impl Daemon {
         let monitoring = tokio::spawn(monitor.run(stop_monitor.clone()));
 
         let (changed_tx, mut changed) = mpsc::channel(8);
-        rest.spawn(files::run(files_rx, changed_tx, stop_rest.clone()));
+        rest.spawn(files::run(files_rx, changed_tx, clock.clone(), began, stop_rest.clone()));
         let forward = tell_monitor.clone();
         rest.spawn(async move {
             while let Some(files) = changed.recv().await {
@@ -99,7 +101,7 @@ impl Daemon {
         });
         let (config_tx, config_changed) = mpsc::channel(8);
         let (config_file, path) = watch::channel(BTreeSet::from([config.path.clone()]));
-        rest.spawn(files::run(path, config_tx, stop_rest.clone()));
+        rest.spawn(files::run(path, config_tx, clock.clone(), began, stop_rest.clone()));
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
         let triggers = CronTriggers::start(schedules, clock.clone(), due.clone()).await?;
 
@@ -284,6 +286,16 @@ async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledSt
         );
     }
     Ok((store, recovered))
+}
+
+/// The alerts of the daemon's own check.
+fn own_alerts(store: &dyn Store) -> Alerts {
+    let mut alerts = Alerts::default();
+    store.read(&mut |state| {
+        let own = state.subjects.iter().filter(|(s, _)| s.check.as_str() == own::KIND.name);
+        alerts.0.extend(own.flat_map(|(_, state)| state.alerts.0.clone()));
+    });
+    alerts
 }
 
 fn origin(store: &dyn Store) -> String {

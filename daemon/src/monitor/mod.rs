@@ -89,6 +89,8 @@ pub struct Monitor {
     live: BTreeMap<Subject, Live>,
     /// Causes that wait for a check's targets; the check is being asked while its entry is there.
     listing: BTreeMap<CheckId, Vec<Cause>>,
+    /// Every check has said its targets since the start: before, some are not counted yet.
+    listed: bool,
     listings: JoinSet<listing::Listed>,
     runs: JoinSet<Result<Ended, StoreError>>,
     jobs: BTreeMap<Subject, Arc<Job>>,
@@ -112,6 +114,9 @@ pub struct Ends {
 impl Monitor {
     /// A monitor of these checks; their `configured` record is in force.
     pub fn new(shared: Arc<Shared>, checks: Checks, ends: Ends) -> Monitor {
+        // As it was when the daemon stopped, until every check has said its targets.
+        let down = shared.conditions.has(crate::own::NETWORK_UNREACHABLE);
+        shared.network_down.store(down, Ordering::Relaxed);
         Monitor {
             shared,
             due: ends.due,
@@ -121,6 +126,7 @@ impl Monitor {
             checks,
             live: BTreeMap::new(),
             listing: BTreeMap::new(),
+            listed: false,
             listings: JoinSet::new(),
             runs: JoinSet::new(),
             jobs: BTreeMap::new(),
@@ -259,6 +265,10 @@ impl Monitor {
     /// All remote targets unseen at once is this machine's own network: one alert, not a hundred (F7). When it is back,
     /// what was unseen is looked at again at once.
     fn look_at_network(&mut self) {
+        self.listed |= self.listing.is_empty();
+        if !self.listed {
+            return;
+        }
         let remote =
             |live: &Live| live.target.as_ref().is_ok_and(|target| target.nature != Nature::Local);
         let (mut all, mut unseen) = (0, Vec::new());

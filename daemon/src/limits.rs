@@ -20,6 +20,9 @@ pub const LATE_MIN: Duration = Duration::from_secs(60);
 pub const STALE_GRACE: Duration = Duration::from_secs(600);
 /// The monitor looks at everything at least this often, so that no lost wake-up loses more than this.
 pub const SWEEP: Duration = Duration::from_secs(30);
+/// After a run ended the monitor looks at everything within this, once for all the runs that end meanwhile: looking
+/// after each would cost a thousand runs a million looks.
+pub const PACE: Duration = Duration::from_millis(20);
 /// An unseen target is looked at again after these (F7).
 pub const AGAIN: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900)];

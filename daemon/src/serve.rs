@@ -2,18 +2,21 @@
 //! may rely on the one before, and stopped in the other.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use attestd_core::alert::Alerts;
-use attestd_core::check::{Blob, sha256_hex};
+use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
 use attestd_storage::SledStore;
+use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -307,7 +310,6 @@ fn start_record(shared: &Shared, config: &Config, clock: Trust) -> Draft {
         origin = new_origin();
         tracing::info!(%origin, directory = %config.state_directory.display(), "A new evidence log begins.");
     }
-    let program = std::fs::read("/proc/self/exe").map(|bytes| sha256_hex(&bytes));
     let start = Start {
         format: FORMAT,
         origin,
@@ -315,11 +317,24 @@ fn start_record(shared: &Shared, config: &Config, clock: Trust) -> Draft {
         uptime: shared.clock.uptime(),
         boot: shared.clock.boot().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        binary: program.unwrap_or_else(|_| "unreadable".to_owned()),
+        binary: program().unwrap_or_else(|_| "unreadable".to_owned()),
         data: attestd_checks::data::versions(),
         clock,
     };
     Draft { record: Record::Start(Box::new(start)), blobs: Vec::new() }
+}
+
+/// SHA-256 of this program's file, read in pieces: its 25 MB at once would be most of what the daemon ever needs, and
+/// the allocator, having seen so large a piece, would give nothing back any more.
+fn program() -> std::io::Result<String> {
+    let mut file = File::open("/proc/self/exe")?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => hash.update(&piece[..read]),
+        }
+    }
 }
 
 fn new_origin() -> String {

@@ -95,6 +95,8 @@ pub struct Monitor {
     runs: JoinSet<Result<Ended, StoreError>>,
     jobs: BTreeMap<Subject, Arc<Job>>,
     trusted: bool,
+    /// When to look around next.
+    look_at: Uptime,
 }
 
 /// The ends by which the monitor is reached.
@@ -129,6 +131,7 @@ impl Monitor {
             runs: JoinSet::new(),
             jobs: BTreeMap::new(),
             trusted: true,
+            look_at: Uptime(Duration::ZERO),
         }
     }
 
@@ -137,24 +140,39 @@ impl Monitor {
         self.retire_unconfigured().await?;
         self.list_all(&Cause::Started);
         loop {
-            self.look_around().await?;
-            self.progress.send_replace(self.shared.clock.uptime());
-            let wait = self.wait();
+            let now = self.shared.clock.uptime();
+            if self.look_at <= now {
+                self.look_around().await?;
+                self.look_at = Uptime(self.shared.clock.uptime().0 + self.wait());
+                self.progress.send_replace(self.shared.clock.uptime());
+            }
+            let wait = self.look_at.since(self.shared.clock.uptime());
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return self.stop().await,
                 Some(ended) = self.runs.join_next() => {
                     let ended = ended.expect("a run's panics are caught where it looks and judges");
                     self.ended(ended?).await?;
+                    self.look_within(limits::PACE);
                 }
                 Some(listed) = self.listings.join_next() => {
                     self.listed(listed.expect("a listing's panics are caught where it looks")).await?;
+                    self.look_within(limits::PACE);
                 }
-                Some(message) = self.inbox.recv() => self.told(message).await?,
-                () = self.due.notified() => {}
+                Some(message) = self.inbox.recv() => {
+                    self.told(message).await?;
+                    self.look_within(Duration::ZERO);
+                }
+                () = self.due.notified() => self.look_within(Duration::ZERO),
                 () = self.shared.clock.sleep(wait) => {}
             }
         }
+    }
+
+    /// Looks around no later than `time` from now.
+    fn look_within(&mut self, time: Duration) {
+        let at = Uptime(self.shared.clock.uptime().0 + time);
+        self.look_at = self.look_at.min(at);
     }
 
     /// Whatever is due by now: slots, second looks, deadlines of alerts.

@@ -17,7 +17,7 @@ pub struct Log {
     pub origin: String,
     /// Its records.
     pub records: Vec<Record>,
-    /// What still waits, by destination and sequence number: exact after a stop in good order.
+    /// What waits in the outbox, as far as the log knows: destination and sequence number.
     pub waiting: BTreeSet<(String, u64)>,
 }
 
@@ -46,9 +46,8 @@ pub fn read(state: &Path) -> Log {
         }
     }
     let queues = offline.state.outbox.0.iter();
-    let waiting = queues.flat_map(|(name, queue)| {
-        queue.waiting.keys().map(|sequence| (name.to_string(), *sequence))
-    });
+    let waiting = queues
+        .flat_map(|(to, queue)| queue.waiting.keys().map(|sequence| (to.to_string(), *sequence)));
     Log { origin: offline.state.origin.clone(), records, waiting: waiting.collect() }
 }
 
@@ -107,8 +106,8 @@ impl Log {
         slots
     }
 
-    /// Holds that `destination` accepted the events that the log addresses to it but for those that still wait, and no
-    /// others; each alert's in order, under sequence numbers without a gap. Says how many there are.
+    /// Holds that `destination` accepted every event that the log addresses to it, but for what waits, and no other, each
+    /// alert's in order, under sequence numbers without a gap; says how many.
     pub fn hold_delivery(&self, destination: &str, accepted: &Accepted) -> usize {
         let events: Vec<Addressed> =
             self.events().into_iter().filter(|event| event.to == destination).collect();
@@ -117,12 +116,11 @@ impl Log {
         assert_eq!(numbers, gapless, "sequence numbers follow the log, without a gap");
         let addressed: BTreeSet<&str> = events.iter().map(|event| event.event.as_str()).collect();
         let has: BTreeSet<&str> = accepted.has.keys().map(String::as_str).collect();
-        let waits =
-            |event: &&Addressed| self.waiting.contains(&(destination.to_owned(), event.sequence));
-        let waiting: BTreeSet<&str> =
-            events.iter().filter(waits).map(|event| event.event.as_str()).collect();
-        let lost: Vec<&&str> =
-            addressed.difference(&has).filter(|id| !waiting.contains(**id)).collect();
+        let waits = |event: &Addressed| self.waiting.contains(&(event.to.clone(), event.sequence));
+        let lost: Vec<&Addressed> = events
+            .iter()
+            .filter(|event| !has.contains(event.event.as_str()) && !waits(event))
+            .collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
         let invented: Vec<&&str> = has.difference(&addressed).collect();
         assert!(invented.is_empty(), "told but not in the log: {invented:?}");
@@ -138,6 +136,6 @@ impl Log {
             let before = newest.insert(&told.alert, told.sequence);
             assert!(before < Some(told.sequence), "{told:?} came after {before:?}");
         }
-        events.len()
+        has.len()
     }
 }

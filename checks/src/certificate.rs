@@ -159,6 +159,9 @@ type Authority = (Option<SystemTime>, Arc<Anchors>);
 
 /// One entry of `files`.
 struct Files {
+    /// As it was written.
+    text: String,
+    /// What is searched.
     pattern: String,
     /// Taken off the front of the targets' names: the configuration's directory, where the pattern is relative to it.
     prefix: PathBuf,
@@ -228,7 +231,7 @@ fn pattern(settings: &Settings<'_>, context: &Context, text: Placed<String>) -> 
     // The directory itself may hold what a pattern would take for a wildcard.
     let directory = glob::Pattern::escape(&prefix.to_string_lossy());
     let pattern = Path::new(&directory).join(&text.value).to_string_lossy().into_owned();
-    Some(Files { pattern, prefix })
+    Some(Files { text: text.value, pattern, prefix })
 }
 
 /// A lead time: longer than the default is tighter, and allowed; shorter is not.
@@ -258,7 +261,8 @@ impl Check for CertificateCheck {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|files| file::fixed_directory(&files.pattern)).collect()
+        let watched = |files: &Files| files.prefix.join(file::fixed_directory(&files.text));
+        self.files.iter().map(watched).collect()
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
@@ -340,10 +344,7 @@ impl Files {
             }
         }
         if unnamed {
-            let pattern = Path::new(&self.pattern);
-            let directory = glob::Pattern::escape(&self.prefix.to_string_lossy());
-            let shown = pattern.strip_prefix(&directory).unwrap_or(pattern);
-            let name = shown.to_string_lossy().parse::<TargetName>();
+            let name = self.text.parse::<TargetName>();
             let name = name.map_err(|error| ProbeError::new("bad_pattern", error.to_string()))?;
             targets.push(local(name, Vec::new(), &Spec::Pattern(self.pattern.clone())));
         }

@@ -45,7 +45,11 @@ pub(super) fn explain(facts: &Facts) -> String {
             line(format!("    issuer  {}", plain(&certificate.issuer, LINE_MAX)));
             if !certificate.names.is_empty() {
                 let names = plain(&certificate.names.join(", "), LINE_MAX);
-                line(format!("    for     {names} ({} names)", certificate.names_count));
+                let more = match certificate.names_count.saturating_sub(certificate.names.len()) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                line(format!("    for     {names}{more}"));
             }
         }
         for verdict in verdict(facts, chain) {

@@ -271,7 +271,7 @@ fn strength(role: Role, component: &Component, certificate: &Certificate) -> Vec
         findings.push(WEAK_KEY.finding().on(component.clone()).with("key", key));
     }
     // Nobody verifies the signature that a root makes on itself.
-    let is_root = role == Role::Root || certificate.self_signed;
+    let is_root = role == Role::Root || certificate.self_signed && certificate.is_ca;
     if certificate.weak_signature() && !is_root {
         let signature = certificate.signature.as_str();
         findings.push(WEAK_SIGNATURE.finding().on(component.clone()).with("signature", signature));

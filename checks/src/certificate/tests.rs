@@ -287,6 +287,14 @@ fn what_is_wrong_with_a_chain_is_told_apart() {
             Status::Pass,
         ),
         (
+            &|f| {
+                of(f, "leaf").signature = "RSA-SHA1".into();
+                of(f, "leaf").self_signed = true;
+            },
+            &["weak_signature leaf warning"],
+            Status::Fail,
+        ),
+        (
             &|f| chain(f).trust = Trust::Unseen(Reason::new("no_trust_anchors", "x")),
             &[],
             Status::Unknown,

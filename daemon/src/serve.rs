@@ -55,10 +55,9 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts everything. What it returns runs until `run` ends.
-    pub async fn start(config: Config) -> anyhow::Result<Daemon> {
+    /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
+    pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let began = clock.now();
         let (store, recovered) = open(&config, &clock).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));

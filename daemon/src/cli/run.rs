@@ -21,6 +21,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(4);
 
 /// Runs the daemon until SIGTERM or Ctrl-C.
 pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let began = SystemClock::new().now();
     let config = status::load(path)?;
     eprint!("{}", problems::show(path, &config.text, &config.warnings, show::colour()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -46,7 +47,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
             Spans::new(senders, resource.clone(), tokio::runtime::Handle::current())
         });
         log::start(log_level.as_deref(), spans.as_ref().map(Spans::layer))?;
-        let daemon = Daemon::start(config).await?;
+        let daemon = Daemon::start(config, began).await?;
         let _ = resource.set(telling::resource(&daemon.origin())); // set once, here
         if std::env::var_os("JOURNAL_STREAM").is_none() {
             settle(&daemon, &stop).await;

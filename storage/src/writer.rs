@@ -1,6 +1,7 @@
 //! The one thread that writes: it takes what waits, and commits it as a group with one write and one sync (D2).
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use attestd_core::record::{Record, Recovered};
 use attestd_core::state::State;
@@ -19,6 +20,9 @@ use crate::store::Shared;
 pub(crate) const QUEUE_MAX: usize = 1_024;
 /// The most records of one group: at most 16 MiB, and a torn tail is no longer than that.
 const GROUP_MAX: usize = 256;
+/// Where commits come side by side, this long is waited for more of them: a sync costs the processor as much as the
+/// records of it. Who commits alone never waits.
+const GATHER: Duration = Duration::from_millis(2);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -32,15 +36,26 @@ pub(crate) enum Job {
 
 /// Works until the store is dropped, and everything sent before that is done.
 pub(crate) fn work(shared: &Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
+    let mut side_by_side = false;
     while let Some(job) = jobs.blocking_recv() {
+        if side_by_side {
+            gather();
+        }
         let mut group = Group { shared, members: Vec::new(), ahead: None };
         group.take(job);
+        side_by_side = false;
         for _ in 1..GROUP_MAX {
             let Ok(job) = jobs.try_recv() else { break };
             group.take(job);
+            side_by_side = true;
         }
         group.write();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is waited for is the time itself")]
+fn gather() {
+    std::thread::sleep(GATHER);
 }
 
 /// Records that are ready to be written together.

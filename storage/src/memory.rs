@@ -16,7 +16,7 @@ use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::pending::Pending;
 use crate::reader;
-use crate::record;
+use crate::record::{self, Seal};
 
 /// A store in memory. Every commit is on its make-believe disk when it returns.
 #[derive(Debug, Default)]
@@ -100,7 +100,10 @@ impl Inner {
             return Err(StoreError::Missing("the run that the record is the same as".to_owned()));
         }
         self.fold.state.address(&mut record);
-        let (bytes, moved) = record::encode(&mut record)?;
+        // A salt that the seed decides: nobody guesses at what a simulation holds.
+        let salt = u128::from(self.fold.state.size).to_be_bytes();
+        let seal = Seal::of(&record, &self.fold.state, salt);
+        let (bytes, moved) = record::encode(&mut record, &seal)?;
         for blob in blobs.into_iter().chain(moved) {
             self.blobs.insert(blob.sha256.clone(), blob);
         }

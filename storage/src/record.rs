@@ -1,13 +1,39 @@
-//! A record as bytes and back; evidence that is too large for a record goes to a blob.
+//! A record as bytes and back: the leaf, which says what was decided and when, and the private part, which says of whom
+//! and why; evidence that is too large for both goes to a blob (T1).
+//!
+//! The leaf is one JSON object, and what is hashed into the tree. It names the private part, another JSON object, by
+//! its SHA-256; a salt keeps that from being guessed. They stand in one frame with a line feed between them, which no
+//! JSON holds. So a pack without private parts still proves every verdict, and says nothing of hosts and people.
 
-use attestd_core::check::{Blob, Evidence};
+use attestd_core::check::{Blob, Evidence, sha256_hex};
 use attestd_core::name::Subject;
 use attestd_core::record::{RECORD_MAX, Record, Recorded};
+use attestd_core::state::State;
 use attestd_core::store::StoreError;
+use serde_json::{Map, Value, json};
 
-/// The record's bytes, verbatim the leaf (T1); where they were too many, its evidence is now a blob.
-pub(crate) fn encode(record: &mut Record) -> Result<(Vec<u8>, Option<Blob>), StoreError> {
-    let bytes = json(record);
+/// What an encoded record needs to know beyond itself.
+pub(crate) struct Seal {
+    /// The number of its subject; absent where it is the first to name it.
+    pub who: Option<u64>,
+    /// What its private part begins with: 32 hex digits that nobody can guess.
+    pub salt: String,
+}
+
+impl Seal {
+    /// The seal of the next record after `state`, with a salt of 16 random bytes.
+    pub fn of(record: &Record, state: &State, salt: [u8; 16]) -> Seal {
+        let subject = subject_of(record).and_then(|subject| state.subjects.get(subject));
+        Seal { who: subject.map(|subject| subject.number), salt: attestd_core::check::hex(&salt) }
+    }
+}
+
+/// The record's bytes: its leaf and its private part; where they were too many, its evidence is now a blob.
+pub(crate) fn encode(
+    record: &mut Record,
+    seal: &Seal,
+) -> Result<(Vec<u8>, Option<Blob>), StoreError> {
+    let bytes = parts(record, seal);
     if bytes.len() <= RECORD_MAX {
         return Ok((bytes, None));
     }
@@ -15,18 +41,31 @@ pub(crate) fn encode(record: &mut Record) -> Result<(Vec<u8>, Option<Blob>), Sto
     let Some(Recorded::Facts(evidence)) = &run.evidence else {
         return Err(StoreError::TooLarge(bytes.len()));
     };
-    let blob = Blob::new(json(evidence));
+    let blob = Blob::new(to_json(evidence));
     run.evidence = Some(Recorded::Blob(blob.sha256.clone()));
-    let bytes = json(record);
+    let bytes = parts(record, seal);
     if bytes.len() > RECORD_MAX {
         return Err(StoreError::TooLarge(bytes.len()));
     }
     Ok((bytes, Some(blob)))
 }
 
+/// The leaf in a record's bytes, which is what the tree hashes, and the private part where there is one.
+pub(crate) fn split(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    }
+}
+
 /// The record that `bytes`, which stand at `index`, are.
 pub(crate) fn decode(index: u64, bytes: &[u8]) -> Result<Record, StoreError> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    let (leaf, private) = split(bytes);
+    let read = match private {
+        None => serde_json::from_slice(leaf),
+        Some(private) => whole(leaf, private),
+    };
+    read.map_err(|error| {
         StoreError::ReadOnly(format!("record {index} is none that this release knows: {error}"))
     })
 }
@@ -45,7 +84,91 @@ pub(crate) fn subject_of_run(record: Record) -> Option<Subject> {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
+/// The subject that a record names.
+pub(crate) fn subject_of(record: &Record) -> Option<&Subject> {
+    match record {
+        Record::Run(run) => Some(&run.subject),
+        Record::Missed(missed) => Some(&missed.subject),
+        Record::Ticked(ticked) | Record::Retired(ticked) => Some(&ticked.subject),
+        _ => None,
+    }
+}
+
+fn whole(leaf: &[u8], private: &[u8]) -> serde_json::Result<Record> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(leaf)?;
+    fields.extend(serde_json::from_slice::<Map<String, Value>>(private)?);
+    serde_json::from_value(Value::Object(fields))
+}
+
+fn parts(record: &Record, seal: &Seal) -> Vec<u8> {
+    let Some((name, fields)) = private_fields(record) else { return to_json(record) };
+    let Ok(Value::Object(mut leaf)) = serde_json::to_value(record) else {
+        unreachable!("records are plain data with text keys: objects")
+    };
+    leaf.remove("t");
+    let found = codes(&leaf);
+    let private: Map<String, Value> =
+        fields.iter().filter_map(|field| leaf.remove_entry(*field)).collect();
+    leaf.extend(found);
+    leaf.extend(seal.who.map(|who| ("who".to_owned(), json!(who))));
+    let private = led_by("salt", &seal.salt, &private);
+    leaf.insert("private".to_owned(), json!(sha256_hex(&private)));
+    let mut bytes = led_by("t", name, &leaf);
+    bytes.push(b'\n');
+    bytes.extend(private);
+    bytes
+}
+
+/// The type of a record, and those of its fields that say of whom, and why; none where it says nothing of anybody.
+fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static str])> {
+    Some(match record {
+        Record::Run(_) => (
+            "run",
+            &[
+                "subject",
+                "asked",
+                "evidence",
+                "judgement",
+                "unseen",
+                "standing",
+                "alerts",
+                "events",
+            ],
+        ),
+        Record::Missed(_) => ("missed", &["subject"]),
+        Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
+        Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
+        Record::Configured(_) => ("configured", &["checks", "routes"]),
+        Record::Accepted(_) => ("accepted", &["by"]),
+        Record::Recovered(_) => ("recovered", &["what"]),
+        Record::Start(_) | Record::Same(_) | Record::Clock { .. } | Record::Stopped { .. } => {
+            return None;
+        }
+    })
+}
+
+/// What of a run's verdict may be known of anybody: the codes of what was found, and of why nothing was seen.
+fn codes(run: &Map<String, Value>) -> Vec<(String, Value)> {
+    let of = |value: &Value| value["findings"].as_array().cloned().unwrap_or_default();
+    let findings = run.get("judgement").map(of).unwrap_or_default();
+    let found: Vec<Value> = findings.into_iter().map(|mut f| f["code"].take()).collect();
+    let why = run.get("unseen").map(|unseen| ("why".to_owned(), unseen["code"].clone()));
+    let found = (!found.is_empty()).then(|| ("found".to_owned(), Value::Array(found)));
+    found.into_iter().chain(why).collect()
+}
+
+/// A JSON object that begins with this field, for whoever reads the log with their eyes.
+fn led_by(name: &str, text: &str, fields: &Map<String, Value>) -> Vec<u8> {
+    let mut bytes = to_json(&json!({ name: text }));
+    if !fields.is_empty() {
+        bytes.pop();
+        bytes.push(b',');
+        bytes.extend_from_slice(&to_json(fields)[1..]);
+    }
+    bytes
+}
+
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("records are plain data with text keys, which serialise")
 }
 
@@ -53,7 +176,10 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::testing::run;
-    use serde_json::json;
+
+    fn encode(record: &mut Record) -> Result<(Vec<u8>, Option<Blob>), StoreError> {
+        super::encode(record, &Seal { who: Some(7), salt: "5a".repeat(16) })
+    }
 
     fn with_facts(size: usize) -> Record {
         let Record::Run(mut r) = run("tls/a", 1, None) else { unreachable!("run makes a run") };
@@ -83,5 +209,32 @@ mod tests {
         r.asked = json!("x".repeat(RECORD_MAX));
         let error = encode(&mut Record::Run(r)).expect_err("too large");
         assert!(matches!(error, StoreError::TooLarge(size) if size > RECORD_MAX), "{error}");
+    }
+
+    #[test]
+    fn a_leaf_says_what_was_decided_and_never_of_whom() {
+        let Record::Run(mut r) = run("tls/portal.example.org", 1, None) else { unreachable!() };
+        r.asked = json!({ "host": "portal.example.org" });
+        let mut record = Record::Run(r);
+        let (bytes, _) = encode(&mut record).expect("it fits");
+        let (leaf, private) = split(&bytes);
+        let (leaf, private) =
+            (std::str::from_utf8(leaf).unwrap(), private.expect("a private part"));
+        assert!(leaf.starts_with(r#"{"t":"run","#), "{leaf}");
+        assert!(leaf.contains(r#""status":"#) && leaf.contains(r#""who":7"#), "{leaf}");
+        assert!(!leaf.contains("portal.example.org"), "{leaf}");
+        assert!(leaf.contains(&sha256_hex(private)), "the leaf commits to its private part");
+        assert!(private.starts_with(br#"{"salt":"5a5a"#));
+        assert_eq!(decode(0, &bytes).expect("whole again"), record);
+    }
+
+    #[test]
+    fn every_type_of_record_is_read_back_as_it_was() {
+        for record in crate::testing::one_of_each() {
+            let mut written = record.clone();
+            let (bytes, _) = encode(&mut written).expect("it fits");
+            assert_eq!(decode(0, &bytes).expect("a record"), record);
+            assert_eq!(split(&bytes).1.is_some(), private_fields(&record).is_some());
+        }
     }
 }

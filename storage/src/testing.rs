@@ -8,7 +8,10 @@ use attestd_core::check::{Evidence, Judgement};
 use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
-use attestd_core::record::{Configured, FORMAT, Record, Recorded, Run, Same, Start, Ticked};
+use attestd_core::record::{
+    Accepted, Configured, FORMAT, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked,
+    Why,
+};
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
 use jiff::{SignedDuration, Timestamp};
@@ -102,6 +105,33 @@ pub(crate) fn ticked(subject: &str, n: u64, change: Change) -> Ticked {
         alerts: alerts(),
         events: vec![event(change)],
     }
+}
+
+/// A record of every type.
+pub(crate) fn one_of_each() -> Vec<Record> {
+    let ticked = |change| ticked("tls/a", 3, change);
+    let by = BTreeMap::from([("otlp".parse().expect("a name"), vec![(1, 3)])]);
+    vec![
+        start("o"),
+        configured(&["otlp"]),
+        run("tls/a", 1, Some(Change::Opened)),
+        same(2, 2),
+        Record::Missed(Missed {
+            at: at(4),
+            subject: "tls/a".parse().expect("a subject"),
+            from: at(3),
+            to: at(3),
+            count: Some(1),
+            why: Why::NotRunning,
+            next: Some(at(9)),
+        }),
+        Record::Ticked(ticked(Change::Repeated)),
+        Record::Retired(ticked(Change::Resolved)),
+        Record::Accepted(Accepted { at: at(5), by }),
+        Record::Clock { at: at(6), trust: Trust::Trusted },
+        Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
+        Record::Stopped { at: at(8) },
+    ]
 }
 
 /// A query for everything of a subject, or of all.

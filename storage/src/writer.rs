@@ -13,7 +13,7 @@ use crate::blobs;
 use crate::frame;
 use crate::fs::chain;
 use crate::keep::LAG_MAX;
-use crate::record;
+use crate::record::{self, Seal};
 use crate::store::Shared;
 
 /// How many jobs may wait; whoever comes next waits to be let in. Above the number of runs at once.
@@ -100,6 +100,12 @@ impl Group<'_> {
     fn prepare(&mut self, draft: Draft) -> Result<(Record, Vec<u8>), StoreError> {
         let Draft { mut record, blobs: mut named } = draft;
         blobs::check(&named)?;
+        let subject = record::subject_of(&record);
+        if subject.is_some()
+            && self.members.iter().any(|m| record::subject_of(&m.record) == subject)
+        {
+            self.write(); // its number must be known
+        }
         let shared = self.shared;
         let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         if !fold.refers(&record, &|of| shared.reader.subject_of(of)) {
@@ -115,8 +121,9 @@ impl Group<'_> {
         } else if tells {
             fold.state.address(&mut record);
         }
+        let seal = Seal::of(&record, &fold.state, random()?);
         drop(fold);
-        let (bytes, moved) = record::encode(&mut record)?;
+        let (bytes, moved) = record::encode(&mut record, &seal)?;
         named.extend(moved);
         for blob in &named {
             shared
@@ -191,7 +198,8 @@ impl Group<'_> {
             }
             let mut members = Vec::new();
             for mut record in records {
-                let (bytes, _) = record::encode(&mut record)?;
+                let seal = Seal::of(&record, &State::default(), random()?);
+                let (bytes, _) = record::encode(&mut record, &seal)?;
                 members.push((record, bytes));
             }
             let (reply, mut answer) = oneshot::channel();
@@ -209,6 +217,14 @@ impl Group<'_> {
 /// What is said when the thread is gone.
 pub(crate) fn ended() -> StoreError {
     StoreError::Log("the store's writer has ended".to_owned())
+}
+
+/// What a private part is salted with.
+fn random() -> Result<[u8; 16], StoreError> {
+    let mut bytes = [0; 16];
+    let failed = |_| StoreError::Log("the operating system gives no random bytes".to_owned());
+    aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 fn has_events(record: &Record) -> bool {

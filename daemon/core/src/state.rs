@@ -43,6 +43,8 @@ pub struct State {
 pub struct SubjectState {
     /// Its kind.
     pub kind: String,
+    /// The index of the record that named it first since it was last retired: how a leaf refers to it.
+    pub number: u64,
     /// How many entries its history has: the next one's ordinal, without gaps.
     pub entries: u64,
     /// Its newest run; absent while only missed slots are known.
@@ -118,9 +120,10 @@ pub struct Dangling {
 }
 
 impl SubjectState {
-    fn new(kind: &str, entries: u64) -> SubjectState {
+    fn new(kind: &str, number: u64, entries: u64) -> SubjectState {
         SubjectState {
             kind: kind.to_owned(),
+            number,
             entries,
             last: None,
             seen: None,
@@ -183,7 +186,7 @@ impl State {
             Record::Missed(missed) => {
                 let before = self.back(&missed.subject);
                 let state = self.subjects.entry(missed.subject.clone());
-                let state = state.or_insert_with(|| SubjectState::new("", before));
+                let state = state.or_insert_with(|| SubjectState::new("", index, before));
                 let count = missed.count.unwrap_or(crate::schedule::COUNT_MAX);
                 state.missed = state.missed.saturating_add(count);
                 state.next = missed.next;
@@ -193,7 +196,7 @@ impl State {
             Record::Ticked(ticked) => {
                 let before = self.back(&ticked.subject);
                 let state = self.subjects.entry(ticked.subject.clone());
-                let state = state.or_insert_with(|| SubjectState::new(&ticked.kind, before));
+                let state = state.or_insert_with(|| SubjectState::new(&ticked.kind, index, before));
                 state.alerts = ticked.alerts.clone();
                 changed.entry = Some(state.entry());
                 changed.subject = Some(ticked.subject.clone());
@@ -283,7 +286,7 @@ impl State {
     fn run(&mut self, index: u64, run: &Run) -> Changed {
         let before = self.back(&run.subject);
         let state = self.subjects.entry(run.subject.clone());
-        let state = state.or_insert_with(|| SubjectState::new(&run.kind, before));
+        let state = state.or_insert_with(|| SubjectState::new(&run.kind, index, before));
         state.kind.clone_from(&run.kind);
         let standing = run.standing.as_ref().map(|standing| &standing.judgement);
         let judged = run.judgement.as_ref().or(standing);

@@ -156,7 +156,7 @@ pub(crate) fn catch_up(
         let changed =
             fold.apply(&record, &subject_of).map_err(|error| Stuck::Log(error.to_string()))?;
         if let Some(entries) = &mut entries {
-            entries.add(index, &record, &changed);
+            entries.add(&fold.state, index, &record, &changed);
         }
         let told = match &record {
             attestd_core::record::Record::Accepted(accepted) => pending.told(accepted),

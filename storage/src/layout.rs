@@ -6,6 +6,7 @@
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `h` subject 0 record index | its ordinal (u64), its time (i64 seconds, i32 nanoseconds) |
+//! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -16,19 +17,21 @@
 use std::collections::BTreeMap;
 
 use attestd_core::name::DestinationName;
+use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Record;
 use attestd_core::state::{Changed, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
+pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const ACCEPTED: u8 = b'a';
@@ -109,6 +112,7 @@ impl Changes {
                 None => self.remove(key),
             }
         }
+        self.put(stretch_key(index / STRETCH), &stretch_value(&state.stretch));
         for (destination, sequence) in &changed.queued {
             let Some(queue) = state.outbox.0.get(destination) else { continue };
             let name = destination.as_str();
@@ -151,19 +155,57 @@ impl Entry {
     fn value(&self) -> [u8; 20] {
         let mut value = [0; 20];
         value[..8].copy_from_slice(&self.ordinal.to_be_bytes());
-        value[8..16].copy_from_slice(&self.at.as_second().to_be_bytes());
-        value[16..].copy_from_slice(&self.at.subsec_nanosecond().to_be_bytes());
+        value[8..].copy_from_slice(&time(self.at));
         value
     }
 
     /// Reads one back.
     pub fn read(index: u64, value: &[u8]) -> Option<Entry> {
         let (ordinal, rest) = value.split_first_chunk()?;
-        let (second, nanosecond) = rest.split_first_chunk()?;
-        let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
-        let at = Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()?;
+        let at = read_time(rest.try_into().ok()?)?;
         Some(Entry { index, ordinal: u64::from_be_bytes(*ordinal), at })
     }
+}
+
+/// The key of a stretch.
+pub(crate) fn stretch_key(number: u64) -> Vec<u8> {
+    [&[STRETCHES][..], &number.to_be_bytes()].concat()
+}
+
+/// Whether the clock was believed before it (1 or 0), its earliest time (12 bytes, or none), the places of its starts.
+fn stretch_value(stretch: &Stretch) -> Vec<u8> {
+    let mut value = vec![u8::from(stretch.believed), u8::from(stretch.earliest.is_some())];
+    if let Some(earliest) = stretch.earliest {
+        value.extend(time(earliest));
+    }
+    value.extend(&stretch.starts);
+    value
+}
+
+/// Reads a stretch back.
+pub(crate) fn read_stretch(value: &[u8]) -> Option<Stretch> {
+    let ([believed, has_time], rest) = value.split_first_chunk()?;
+    let (earliest, starts) = match has_time {
+        0 => (None, rest),
+        _ => {
+            let (bytes, starts) = rest.split_first_chunk()?;
+            (Some(read_time(*bytes)?), starts)
+        }
+    };
+    Some(Stretch { believed: *believed == 1, earliest, starts: starts.to_vec() })
+}
+
+fn time(at: Timestamp) -> [u8; 12] {
+    let mut value = [0; 12];
+    value[..8].copy_from_slice(&at.as_second().to_be_bytes());
+    value[8..].copy_from_slice(&at.subsec_nanosecond().to_be_bytes());
+    value
+}
+
+fn read_time(value: [u8; 12]) -> Option<Timestamp> {
+    let (second, nanosecond) = value.split_first_chunk()?;
+    let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
+    Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()
 }
 
 /// A key of a name.
@@ -249,11 +291,21 @@ mod tests {
         }
 
         #[test]
+        fn a_stretch_is_read_back(
+            believed: bool, ms in prop::option::of(0..2_000_000_000_000i64), starts: Vec<u8>,
+        ) {
+            let earliest = ms.map(|ms| Timestamp::from_millisecond(ms).expect("in range"));
+            let stretch = Stretch { believed, earliest, starts };
+            prop_assert_eq!(read_stretch(&stretch_value(&stretch)), Some(stretch));
+        }
+
+        #[test]
         fn foreign_keys_and_values_are_refused_and_never_panic(
             key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             prop_assert!(unseal(&key, &value).is_err() || crc(&key, &value[4..])[..] == value[..4]);
             let _ = (name(&key), name_and_number(&key), Entry::read(0, &value), number(&key, &value));
+            let _ = read_stretch(&value);
         }
 
         #[test]

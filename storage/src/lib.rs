@@ -12,6 +12,7 @@ mod lock;
 mod log;
 mod memory;
 mod offline;
+mod past;
 mod pending;
 mod projection;
 mod reader;

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
 use attestd_core::name::DestinationName;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::{FORMAT, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -18,11 +19,14 @@ use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
 use crate::keep::{Kept, Stuck, catch_up, remake};
+use crate::layout::Broken;
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::past::{self, Recall};
 use crate::pending::Pending;
-use crate::projection::{Loaded, Projection};
+use crate::projection::{Loaded, Projection, contained};
 use crate::reader::{self, Reader};
+use crate::walk::Shelved;
 use crate::writer::{self, Job};
 
 /// Why a store could not be opened.
@@ -123,6 +127,22 @@ impl SledStore {
     /// Why the log can only be read, where it is damaged.
     pub fn damage(&self) -> Option<&str> {
         self.shared.damaged.as_ref().map(|(damage, _)| damage.as_str())
+    }
+
+    /// Asks history, in sled or, where the log is damaged, in memory.
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let shared = &self.shared;
+        let bytes = |index| shared.reader.log.read(index);
+        if let Some((_, entries)) = &shared.damaged {
+            let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            return past::from_memory(entries, &bytes, fold.state.size, ask);
+        }
+        let mut kept = shared.kept();
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let (state, size) = (&fold.state, fold.state.size);
+        kept.ask(&shared.reader, state, |sled| {
+            contained(|| ask(&Recall { shelf: &Shelved(sled, state), bytes: &bytes, size }))
+        })
     }
 
     #[cfg(test)]
@@ -239,6 +259,19 @@ impl Store for SledStore {
         };
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
+    }
+
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.recall(|recall| recall.past(at))
+    }
+
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.recall(|recall| recall.gaps(query, oldest, now))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

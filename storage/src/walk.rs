@@ -3,12 +3,14 @@
 use std::collections::BinaryHeap;
 
 use attestd_core::name::Subject;
+use attestd_core::past::Stretch;
 use attestd_core::state::State;
 use attestd_core::store::HistoryQuery;
 use jiff::Timestamp;
 
 use crate::entries::{asks_for, is_within};
 use crate::layout::{self, Broken, Changes, Entry};
+use crate::past::{End, Shelf};
 use crate::projection::{Projection, contained};
 
 /// One subject's entries, newest first. Ordinals go down by one; below 0 they begin again where the subject had been
@@ -101,6 +103,21 @@ impl Projection {
         Ok(pruned)
     }
 
+    /// A walk from the newest entry at or before the record `until`; the one after it is held against it.
+    fn walk_from(&self, name: &str, state: &State, until: u64) -> Result<Walk, Broken> {
+        let mut walk = self.walk(name.to_owned(), state)?;
+        let after = layout::numbered(layout::HISTORY, name, until.saturating_add(1));
+        let mut end = layout::numbers(layout::HISTORY, name);
+        walk.keys = self.db.range(end.clone()..after.clone());
+        end.pop();
+        end.push(1);
+        if let Some(pair) = self.db.range(after..end).next() {
+            let (key, sealed) = pair?;
+            walk.newer = Some(entry(&key, &sealed)?.ordinal);
+        }
+        Ok(walk)
+    }
+
     fn walk(&self, name: String, state: &State) -> Result<Walk, Broken> {
         let key = layout::named(layout::FLOOR, &name);
         let floor = match self.db.get(&key)? {
@@ -168,8 +185,65 @@ impl Walk {
         Ok(Some(entry))
     }
 
+    /// Whether what was older, now that there is no more, was pruned.
+    fn is_pruned(&self) -> bool {
+        self.floor.is_some() && self.newer != Some(0)
+    }
+
     fn gap(&self) -> Broken {
         Broken(format!("the history of {} has a gap", self.name))
+    }
+}
+
+/// History in sled, as far as a state has it.
+pub(crate) struct Shelved<'a>(pub &'a Projection, pub &'a State);
+
+impl Shelf for Shelved<'_> {
+    fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken> {
+        let Shelved(projection, _) = self;
+        let mut subjects = projection.subjects(asked)?;
+        // Of some, nothing is left but where their history was cut off.
+        for pair in projection.db.scan_prefix([layout::FLOOR]) {
+            let (key, _) = pair?;
+            let name = layout::name(&key)?;
+            if asks_for(asked, name) {
+                subjects.push(name.to_owned());
+            }
+        }
+        subjects.sort_unstable();
+        subjects.dedup();
+        Ok(subjects)
+    }
+
+    fn back(
+        &self,
+        subject: &str,
+        until: u64,
+        look: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<End, Broken> {
+        let mut walk = self.0.walk_from(subject, self.1, until)?;
+        while let Some(entry) = walk.next()? {
+            if !look(entry.index) {
+                return Ok(End::Stopped);
+            }
+        }
+        Ok(if walk.is_pruned() { End::Pruned } else { End::Begin })
+    }
+
+    fn after(&self, subject: &str, index: u64, limit: usize) -> Result<Vec<u64>, Broken> {
+        let begin = layout::numbered(layout::HISTORY, subject, index.saturating_add(1));
+        let mut end = layout::named(layout::HISTORY, subject);
+        end.push(1);
+        let mut found = Vec::new();
+        for pair in self.0.db.range(begin..end).take(limit) {
+            let (key, sealed) = pair?;
+            found.push(entry(&key, &sealed)?.index);
+        }
+        Ok(found)
+    }
+
+    fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
+        self.0.stretch(number)
     }
 }
 

@@ -14,6 +14,7 @@ mod lock;
 mod log;
 mod memory;
 mod offline;
+mod past;
 mod pending;
 mod projection;
 mod reader;

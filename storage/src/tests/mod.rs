@@ -2,4 +2,5 @@
 
 mod mending;
 mod model;
+mod past;
 mod store;

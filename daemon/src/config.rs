@@ -29,14 +29,23 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// How many runs at once.
     pub concurrency: usize,
-    /// How long history is kept in sled; the log keeps everything.
-    pub retention: Duration,
+    /// How long what was seen is kept.
+    pub retention: Retention,
     /// The people, by id.
     pub people: BTreeMap<PersonId, Person>,
     /// The checks, by id.
     pub checks: BTreeMap<CheckId, Arc<ConfiguredCheck>>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
+}
+
+/// How long what was seen is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// History in sled, for quick answers.
+    pub history: Duration,
+    /// Records in the evidence log, and what they alone refer to; for ever where absent.
+    pub evidence: Option<Duration>,
 }
 
 /// Someone who answers for something.
@@ -139,7 +148,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     let control_socket = settings.text("control_socket").map(|text| directory.join(text.value));
     let zone = zone(settings).unwrap_or_else(|| "Europe/London".to_owned());
     let concurrency = settings.integer("concurrency", 1..=256).unwrap_or(limits::CONCURRENCY);
-    let retention = settings.duration("retention").unwrap_or(RETENTION);
+    let retention = retention(settings);
     let people = people(settings);
     let mut organisation = None;
     if let Some(table) = settings.table("organisation") {
@@ -183,8 +192,26 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     })
 }
 
-/// Ten years: an audit may go back over a contract's life; the log itself is never pruned.
-const RETENTION: Duration = Duration::from_secs(3650 * 86_400);
+fn retention(settings: &Settings<'_>) -> Retention {
+    let mut retention = Retention { history: HISTORY, evidence: None };
+    let Some(table) = settings.table("retention") else { return retention };
+    retention.evidence = table.duration("evidence");
+    if retention.evidence.is_some_and(|evidence| evidence < EVIDENCE_MIN) {
+        table.error(
+            "evidence",
+            "evidence is kept for a year at least (\"365d\"); without this line for ever",
+        );
+    }
+    let history = table.duration("history").unwrap_or(HISTORY);
+    retention.history = retention.evidence.map_or(history, |evidence| history.min(evidence));
+    table.finish();
+    retention
+}
+
+/// Ten years: an audit may go back over a contract's life.
+const HISTORY: Duration = Duration::from_secs(3650 * 86_400);
+/// A year: what is certified is looked at again each year, by the evidence of the year before; less is a typing error.
+const EVIDENCE_MIN: Duration = Duration::from_secs(365 * 86_400);
 
 fn people(settings: &Settings<'_>) -> BTreeMap<PersonId, Person> {
     let mut people = BTreeMap::new();

@@ -10,6 +10,7 @@ use attestd_core::{Status, Timestamp};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Retention;
 use crate::delivery::Deliveries;
 use crate::delivery::health::Health;
 use crate::monitor::Message;
@@ -33,8 +34,8 @@ pub struct Housekeeping {
     pub monitor: mpsc::Sender<Message>,
     /// Where the store is.
     pub state_directory: PathBuf,
-    /// How long history is kept in sled.
-    pub retention: Duration,
+    /// How long what was seen is kept.
+    pub retention: watch::Receiver<Retention>,
     /// When the monitor last got round.
     pub progress: watch::Receiver<Uptime>,
 }
@@ -46,6 +47,8 @@ impl Housekeeping {
         let every = systemd::watchdog().map_or(LOOK, |watchdog| LOOK.min(watchdog / 3));
         let mut written = clock.uptime();
         let mut pruned: Option<Uptime> = None;
+        // Not at once: a machine that boots with a clock years ahead is soon put right.
+        let mut retained = after_uptime(clock.uptime(), limits::RETAIN_AFTER);
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -58,6 +61,10 @@ impl Housekeeping {
                 let due = pruned.is_none_or(|at| written.since(at) >= limits::PRUNE_EVERY);
                 if due && self.prune(now).await {
                     pruned = Some(written);
+                }
+                if written >= retained {
+                    retained = after_uptime(written, limits::PRUNE_EVERY);
+                    self.retain(now).await;
                 }
             }
             self.look().await;
@@ -73,7 +80,8 @@ impl Housekeeping {
 
     /// Removes old history from sled, a step at a time; whether nothing old is left.
     async fn prune(&self, now: Timestamp) -> bool {
-        let Ok(before) = now.checked_sub(signed(self.retention)) else { return true };
+        let history = self.retention.borrow().history;
+        let Ok(before) = now.checked_sub(signed(history)) else { return true };
         let store = self.shared.store.clone();
         let pruned =
             tokio::task::spawn_blocking(move || store.prune(before, limits::PRUNE_STEP)).await;
@@ -87,6 +95,27 @@ impl Housekeeping {
             Err(error) => tracing::error!(%error, "Pruning panicked."),
         }
         true
+    }
+
+    /// Removes old records from the log, where the configuration says so and the clock can be believed.
+    async fn retain(&self, now: Timestamp) {
+        let Some(evidence) = self.retention.borrow().evidence else { return };
+        let Ok(before) = now.checked_sub(signed(evidence)) else { return };
+        if self.shared.trust() != Trust::Trusted {
+            return;
+        }
+        let store = self.shared.store.clone();
+        match tokio::task::spawn_blocking(move || store.retain(before, now)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(pruned))) => {
+                tracing::info!(
+                    until = pruned.until,
+                    "Old records were pruned from the evidence log."
+                );
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "Old records could not be pruned."),
+            Err(error) => tracing::error!(%error, "Pruning the log panicked."),
+        }
     }
 
     /// Looks at the daemon's own conditions; a change is looked at, judged and told like everything else.
@@ -150,6 +179,10 @@ impl Housekeeping {
             "{fail} fail, {unknown} unknown, {warn} warn, {pass} pass; {waiting} events wait to be accepted"
         ));
     }
+}
+
+fn after_uptime(uptime: Uptime, time: Duration) -> Uptime {
+    Uptime(uptime.0.saturating_add(time))
 }
 
 /// Since when events wait for a destination that does not take them; none where they only wait for their hour, as

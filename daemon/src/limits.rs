@@ -36,6 +36,8 @@ pub const ACCEPTED_EVERY: Duration = Duration::from_secs(60);
 pub const PRUNE_STEP: usize = 2_000;
 /// Old history is looked for this often: each time costs sled a write for each subject.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(86_400);
+/// Old records are not removed before the daemon has run for this long.
+pub const RETAIN_AFTER: Duration = Duration::from_secs(3_600);
 /// What may wait for the monitor; senders wait when it is full.
 pub const INBOX: usize = 1024;
 /// SIGTERM ends the daemon within this; then runs in flight are recorded and dropped.

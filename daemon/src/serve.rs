@@ -42,6 +42,7 @@ pub struct Daemon {
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
     organisation: watch::Sender<String>,
+    retention: watch::Sender<config::Retention>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -113,6 +114,7 @@ impl Daemon {
 
         let (checks_tx, checks_rx) = watch::channel(checks);
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
+        let (retention_tx, retention) = watch::channel(config.retention);
         let server = Arc::new(Server {
             shared: shared.clone(),
             monitor: tell_monitor.clone(),
@@ -130,7 +132,7 @@ impl Daemon {
             deliveries: deliveries.clone(),
             monitor: tell_monitor.clone(),
             state_directory: config.state_directory.clone(),
-            retention: config.retention,
+            retention,
             progress,
         };
         rest.spawn(keep.run(stop_rest.clone()));
@@ -143,6 +145,7 @@ impl Daemon {
             due,
             checks: checks_tx,
             organisation: organisation_tx,
+            retention: retention_tx,
             deliveries,
             metrics,
             triggers,
@@ -258,6 +261,7 @@ impl Daemon {
         std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
+        self.retention.send_replace(config.retention);
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

@@ -24,6 +24,18 @@ pub struct StatusView {
     pub subjects: Vec<SubjectView>,
     /// What waits to be told.
     pub outbox: Vec<WaitingView>,
+    /// What was removed from the evidence log, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<PrunedView>,
+}
+
+/// What was removed from the evidence log by retention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrunedView {
+    /// When.
+    pub on: Timestamp,
+    /// Records from before this are gone, but for what is still in force.
+    pub before: Timestamp,
 }
 
 /// One subject.
@@ -137,8 +149,17 @@ impl StatusView {
             at: now,
             running: expected.is_some(),
             outbox: outbox.collect(),
+            pruned: PrunedView::of(state),
             subjects,
         }
+    }
+}
+
+impl PrunedView {
+    /// What a log's newest removal says.
+    pub fn of(state: &State) -> Option<PrunedView> {
+        let pruned = state.pruned.as_ref()?;
+        Some(PrunedView { on: pruned.at, before: pruned.from })
     }
 }
 

@@ -17,6 +17,8 @@ use crate::past::{End, Shelf};
 pub(crate) struct Entries {
     /// Subjects are in the order of their text, as in sled.
     subjects: BTreeMap<String, OfOne>,
+    /// The number of the first stretch.
+    begin: u64,
     stretches: Vec<Stretch>,
 }
 
@@ -30,6 +32,19 @@ struct OfOne {
 }
 
 impl Entries {
+    /// What comes after this state; what was before it is pruned.
+    pub fn after(state: &State) -> Entries {
+        let mut entries = Entries { begin: state.size / STRETCH, ..Entries::default() };
+        if !state.size.is_multiple_of(STRETCH) {
+            entries.stretches.push(state.stretch.clone());
+        }
+        for subject in state.subjects.keys().chain(state.gone.keys()) {
+            let gone = OfOne { pruned: true, ..OfOne::default() };
+            entries.subjects.insert(subject.to_string(), gone);
+        }
+        entries
+    }
+
     /// Adds what a record changed that was just folded into `state`.
     pub fn add(&mut self, state: &State, index: u64, record: &Record, changed: &Changed) {
         if let (Some(subject), Some(_)) = (&changed.subject, changed.entry) {
@@ -98,7 +113,8 @@ impl Shelf for Entries {
     }
 
     fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
-        let stretch = usize::try_from(number).ok().and_then(|number| self.stretches.get(number));
+        let place = number.checked_sub(self.begin).and_then(|place| usize::try_from(place).ok());
+        let stretch = place.and_then(|place| self.stretches.get(place));
         stretch.cloned().ok_or_else(|| Broken(format!("stretch {number} is missing")))
     }
 }

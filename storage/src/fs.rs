@@ -102,6 +102,16 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     std::fs::rename(from, to).map_err(at("rename", from))
 }
 
+/// Removes a file, and syncs the directory it was in; one that is not there is gone already.
+pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
+    faults::check("remove", path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+        Ok(()) => sync_dir(path.parent().expect("a file's path has its directory")),
+    }
+}
+
 /// The names in a directory, sorted; those that are no text are not ours.
 pub(crate) fn names(path: &Path) -> Result<Vec<String>, FsError> {
     let mut names = Vec::new();
@@ -122,6 +132,8 @@ pub(crate) mod faults {
     struct Planned {
         doing: &'static str,
         under: PathBuf,
+        /// So many more are let through first.
+        after: usize,
         times: usize,
     }
 
@@ -130,13 +142,29 @@ pub(crate) mod faults {
     /// The next `times` calls that are `doing` something to a path under `under` fail with EIO.
     pub(crate) fn plan(doing: &'static str, under: &Path, times: usize) {
         let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.push(Planned { doing, under: under.to_owned(), times });
+        planned.push(Planned { doing, under: under.to_owned(), after: 0, times });
+    }
+
+    /// The call after the next `after` that are `doing` something to a path under `under` fails with EIO.
+    pub(crate) fn plan_after(doing: &'static str, under: &Path, after: usize) {
+        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.push(Planned { doing, under: under.to_owned(), after, times: 1 });
+    }
+
+    /// Nothing under `under` fails any more.
+    pub(crate) fn forget(under: &Path) {
+        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.retain(|planned| !planned.under.starts_with(under));
     }
 
     pub(super) fn check(doing: &'static str, path: &Path) -> Result<(), FsError> {
         let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
         let due = |p: &&mut Planned| p.doing == doing && p.times > 0 && path.starts_with(&p.under);
         let Some(fault) = planned.iter_mut().find(due) else { return Ok(()) };
+        if fault.after > 0 {
+            fault.after -= 1;
+            return Ok(());
+        }
         fault.times -= 1;
         const EIO: i32 = 5;
         Err(at(doing, path)(io::Error::from_raw_os_error(EIO)))

@@ -93,7 +93,8 @@ impl Kept {
     ) -> Result<T, StoreError> {
         let asked = |kept: &Kept| {
             let (sled, behind) = (kept.projection.as_ref()?, &kept.behind);
-            Some(contained(|| ask(&Shelved { sled, behind, state })))
+            let oldest = reader.log.oldest();
+            Some(contained(|| ask(&Shelved { sled, behind, state, oldest })))
         };
         let error = match asked(self) {
             Some(Ok(answer)) => return Ok(answer),
@@ -146,9 +147,18 @@ pub(crate) fn remake(
 ) -> Result<(Projection, String, Fold), Stuck> {
     let aside = projection::move_aside(store).map_err(Stuck::Projection)?;
     let (projection, _) = Projection::open(store).map_err(Stuck::Projection)?;
-    let mut fold = Fold::default();
+    let (mut fold, image) = begin(log)?;
+    projection.write(image).map_err(Stuck::Projection)?;
     catch_up(log, &mut fold, &mut Pending::default(), Some(&projection), until)?;
     Ok((projection, aside, fold))
+}
+
+/// What is so before the log's first segment, and as the projection has it: nothing, or what a remnant says.
+pub(crate) fn begin(log: &Log) -> Result<(Fold, Changes), Stuck> {
+    let Some(remnant) = log.remnant() else { return Ok(Default::default()) };
+    let image = remnant.image().map_err(|error| Stuck::Log(error.to_string()))?;
+    let state = projection::state_of(&image, log).map_err(|error| Stuck::Log(error.0))?;
+    Ok((Fold::of(state), image))
 }
 
 /// Folds in the records from the state's size until `until`, into the projection where given.

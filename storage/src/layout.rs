@@ -17,7 +17,8 @@
 use std::collections::BTreeMap;
 
 use attestd_core::name::{DestinationName, Subject};
-use attestd_core::past::Stretch;
+use attestd_core::past::{STRETCH, Stretch};
+use attestd_core::record::Pruned;
 use attestd_core::state::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub(crate) struct Meta {
     pub clock_trusted: bool,
     /// The newest time that was believed.
     pub trusted_at: Option<Timestamp>,
+    /// The newest removal of old records.
+    pub pruned: Option<Pruned>,
     /// How many subjects there are.
     pub subjects: usize,
     /// How many destinations there are.
@@ -70,6 +73,23 @@ pub(crate) struct Meta {
 pub(crate) struct Changes(pub BTreeMap<Vec<u8>, Option<Vec<u8>>>);
 
 impl Changes {
+    /// All of a projection after the record whose frame has this CRC, but no history: that is pruned.
+    pub fn image(state: &State, crc: u32) -> Changes {
+        let mut image = Changes::default();
+        let lives = state.subjects.iter().map(|(subject, known)| (subject, known.entries));
+        for (subject, entries) in lives.chain(state.gone.iter().map(|(s, entries)| (s, *entries))) {
+            image.subject(state, subject);
+            image.put(named(FLOOR, &subject.to_string()), &entries.to_be_bytes());
+        }
+        for (destination, queue) in &state.outbox.0 {
+            image.event(state, destination, queue.newest);
+            queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
+        }
+        image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
+        image.meta(state, crc);
+        image
+    }
+
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: &[u8]) {
         let sealed = seal(&key, value);
@@ -127,6 +147,7 @@ impl Changes {
             config: state.config,
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,
+            pruned: state.pruned.clone(),
             subjects: state.subjects.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),

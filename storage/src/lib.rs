@@ -19,6 +19,8 @@ mod pending;
 mod projection;
 mod reader;
 mod record;
+mod remnant;
+mod retain;
 mod segment;
 mod store;
 #[cfg(test)]

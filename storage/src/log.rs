@@ -1,5 +1,6 @@
 //! The evidence log: segments of framed records, appended and synced in groups; the record of truth (D2, S1, S2).
 
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use crate::frame::{self, Search};
 use crate::fs::{self, FsError, at, chain};
+use crate::remnant::{self, Remnant, RemnantError};
 use crate::segment::{self, End, Segment};
 use crate::store::OpenError;
 
@@ -25,6 +27,8 @@ pub(crate) struct Log {
     directory: PathBuf,
     segment_max: u32,
     segments: RwLock<Vec<Segment>>,
+    /// What is left of pruned segments, where there are such.
+    remnant: RwLock<Option<Arc<Remnant>>>,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -56,10 +60,39 @@ impl Log {
         }
         let mut found = Found::default();
         let mut segments: Vec<Segment> = Vec::new();
-        let firsts: Vec<u64> =
-            fs::names(&directory)?.iter().filter_map(|name| segment::first_of(name)).collect();
+        let names = fs::names(&directory)?;
+        let begin = names.iter().filter_map(|name| remnant::until_of(name)).max().unwrap_or(0);
+        let (gone, firsts): (Vec<u64>, Vec<u64>) = names
+            .iter()
+            .filter_map(|name| segment::first_of(name))
+            .partition(|first| *first < begin);
+        let remnant = match begin {
+            0 => None,
+            _ => match Remnant::open(&directory, begin) {
+                Ok(remnant) => Some(Arc::new(remnant)),
+                Err(RemnantError::Fs(error)) => return Err(error.into()),
+                Err(error) => {
+                    found.damage = Some(error.to_string());
+                    None
+                }
+            },
+        };
+        if mode == Mode::Own && found.damage.is_none() {
+            let cleaned = remnant::clean(&directory, &names, begin)?;
+            for first in &gone {
+                fs::remove(&directory.join(segment::name(*first)))?;
+            }
+            if cleaned || !gone.is_empty() {
+                let text = "Pruning by retention had been interrupted; it was finished.";
+                found.mended.push(text.to_owned());
+            }
+        }
+        if begin > 0 && firsts.is_empty() && found.damage.is_none() {
+            found.damage = Some(format!("no segment begins at record {begin}"));
+        }
+        let firsts = if found.damage.is_none() { firsts } else { Vec::new() };
         for (place, first) in firsts.iter().enumerate() {
-            let next = segments.last().map_or(0, Segment::next);
+            let next = segments.last().map_or(begin, Segment::next);
             if *first != next {
                 found.damage =
                     Some(format!("no segment begins at record {next}; the next is at {first}"));
@@ -89,16 +122,66 @@ impl Log {
             segments.push(segment);
         }
         if segments.is_empty() && mode == Mode::Own && found.damage.is_none() {
-            segments.push(Segment::create(&directory, 0)?);
+            segments.push(Segment::create(&directory, begin)?);
         }
-        let segments = RwLock::new(segments);
-        let log = Log { directory, segment_max, segments, failed: Mutex::new(None) };
+        let (segments, remnant) = (RwLock::new(segments), RwLock::new(remnant));
+        let log = Log { directory, segment_max, segments, remnant, failed: Mutex::new(None) };
         Ok((log, found))
     }
 
     /// How many good records there are, up to the first that is damaged: the next record's index.
     pub fn len(&self) -> u64 {
         self.segments().last().map_or(0, Segment::next)
+    }
+
+    /// The first record that stands in a segment: of those before it, only what is still referred to is left.
+    pub fn oldest(&self) -> u64 {
+        self.segments().first().map_or(0, |segment| segment.first)
+    }
+
+    /// The records of each segment.
+    pub fn ranges(&self) -> Vec<Range<u64>> {
+        self.segments().iter().map(|segment| segment.first..segment.next()).collect()
+    }
+
+    /// What is left of pruned segments.
+    pub fn remnant(&self) -> Option<Arc<Remnant>> {
+        self.remnant.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Begins a new segment.
+    pub fn roll(&self) -> Result<(), StoreError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &*failed {
+            return Err(StoreError::Log(error.clone()));
+        }
+        self.begin_segment().map_err(|error| {
+            let error = chain(&error);
+            *failed = Some(error.clone());
+            StoreError::Log(error)
+        })
+    }
+
+    /// Goes on from the remnant that was written of what is before `until`, and removes what it took the place of.
+    pub fn let_go(&self, until: u64) -> Result<(), StoreError> {
+        let remnant = Remnant::open(&self.directory, until);
+        let remnant = remnant.map_err(|error| StoreError::ReadOnly(chain(&error)))?;
+        let gone: Vec<PathBuf> = {
+            let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+            *self.remnant.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(remnant));
+            let stay = segments.partition_point(|segment| segment.first < until);
+            segments.drain(..stay).map(|segment| segment.path).collect()
+        };
+        let removed = || {
+            gone.iter().try_for_each(|path| fs::remove(path))?;
+            remnant::clean(&self.directory, &fs::names(&self.directory)?, until)
+        };
+        removed().map(drop).map_err(|error| crate::retain::unwritten(&error))
     }
 
     /// Appends records with one write and one sync; says the first one's index. A failure is final (S1).
@@ -122,6 +205,10 @@ impl Log {
 
     /// The bytes of the record at `index`, their CRC checked.
     pub fn read(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        if let Some(remnant) = self.remnant().filter(|remnant| index < remnant.pruned.until) {
+            let kept = remnant.read(index).map_err(|error| StoreError::ReadOnly(chain(&error)))?;
+            return kept.ok_or(StoreError::Pruned { index, on: remnant.pruned.at });
+        }
         let frame = self.frame(index)?;
         let bytes = frame::decode(&frame).ok_or_else(|| rotten(index))?;
         if frame::HEADER + bytes.len() != frame.len() {
@@ -132,6 +219,9 @@ impl Log {
 
     /// The CRC in the frame at `index`.
     pub fn crc(&self, index: u64) -> Result<u32, StoreError> {
+        if index < self.oldest() {
+            return Ok(frame::checksum(&self.read(index)?));
+        }
         let frame = self.frame(index)?;
         let header = frame.first_chunk().copied().and_then(frame::header);
         Ok(header.ok_or_else(|| rotten(index))?.1)
@@ -166,8 +256,7 @@ impl Log {
                 || u64::from(segment.end) + frames.len() as u64 <= self.segment_max.into()
         };
         if !self.segments().last().is_some_and(room) {
-            let segment = Segment::create(&self.directory, self.len())?;
-            self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+            self.begin_segment()?;
         }
         let (file, path, end) = {
             let segments = self.segments();
@@ -177,11 +266,17 @@ impl Log {
         fs::write_at(&file, &path, &frames, end.into())?;
         fs::sync_data(&file, &path)?;
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        let tail = segments.last_mut().expect("there is one still: segments are never removed");
+        let tail = segments.last_mut().expect("there is one still: the newest is never removed");
         let first = tail.next();
         tail.offsets.extend(starts.iter().map(|start| end + start));
         tail.end = end + frames.len() as u32;
         Ok(first)
+    }
+
+    fn begin_segment(&self) -> Result<(), FsError> {
+        let segment = Segment::create(&self.directory, self.len())?;
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+        Ok(())
     }
 
     fn segments(&self) -> RwLockReadGuard<'_, Vec<Segment>> {

@@ -7,7 +7,7 @@ use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
-use attestd_core::record::Record;
+use attestd_core::record::{Pruned, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{BoxFuture, Timestamp};
@@ -165,7 +165,7 @@ impl Inner {
 
     fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
         let bytes = |index| self.bytes(index).map(<[u8]>::to_vec);
-        past::from_memory(&self.entries, &bytes, self.fold.state.size, ask)
+        past::from_memory(&self.entries, &bytes, 0..self.fold.state.size, ask)
     }
 
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
@@ -235,6 +235,11 @@ impl Store for MemoryStore {
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         Ok(self.inner().entries.prune(before, limit))
+    }
+
+    /// The simulation has no segments that could go.
+    fn retain(&self, _: Timestamp, _: Timestamp) -> Result<Option<Pruned>, StoreError> {
+        Ok(None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading a store beside a daemon, or without one: the log alone, folded in memory; sled is never opened.
 
+use std::io::ErrorKind::NotFound;
 use std::path::Path;
 
 use attestd_core::check::Evidence;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::layout::Broken;
-use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::log::{Found, Log, Mode, SEGMENT_MAX};
 use crate::past::{self, Recall};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
@@ -30,14 +31,30 @@ pub struct Offline {
 
 /// Reads the store in a directory; changes nothing, needs no lock, and takes a torn tail for a group on its way.
 pub fn read(directory: &Path) -> Result<Offline, OpenError> {
-    let (log, found) = Log::open(directory, Mode::Look, SEGMENT_MAX)?;
+    let (log, found) = look(directory)?;
     let reader = Reader { log, blobs: Blobs::of(directory) };
     let (fold, entries, stuck) = read_through(&reader.log);
     Ok(Offline { state: fold.state, damage: found.damage.or(stuck), reader, entries })
 }
 
+/// Opens the log; again where a file was pruned between being listed and being opened.
+fn look(directory: &Path) -> Result<(Log, Found), OpenError> {
+    let mut tries = 1;
+    loop {
+        match Log::open(directory, Mode::Look, SEGMENT_MAX) {
+            Err(OpenError::Fs(error)) if error.source.kind() == NotFound && tries < TRIES => {
+                tries += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// The log is pruned once a day: twice while it is being opened would be odd enough.
+const TRIES: usize = 3;
+
 impl Offline {
-    /// Records by subject and time, newest first; all there ever were, for nothing is pruned from the log.
+    /// Records by subject and time, newest first; all that are in the log, whatever was pruned from sled.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });
         self.entries.find(query).into_iter().map(committed).collect()
@@ -70,6 +87,6 @@ impl Offline {
 
     fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
         let bytes = |index| self.reader.log.read(index);
-        past::from_memory(&self.entries, &bytes, self.state.size, ask)
+        past::from_memory(&self.entries, &bytes, self.reader.log.oldest()..self.state.size, ask)
     }
 }

@@ -5,6 +5,7 @@
 //! believed record before them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::past::{Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
@@ -57,8 +58,8 @@ pub(crate) struct Recall<'a> {
     pub shelf: &'a dyn Shelf,
     /// The bytes of a record.
     pub bytes: &'a dyn Fn(u64) -> Result<Vec<u8>, StoreError>,
-    /// How many records there are.
-    pub size: u64,
+    /// The records there are; what was before them is pruned.
+    pub records: Range<u64>,
 }
 
 impl Recall<'_> {
@@ -109,8 +110,8 @@ impl Recall<'_> {
 
     /// The newest record that counts as written by `at`.
     fn newest(&self, at: Timestamp) -> Result<Option<u64>, Broken> {
-        let stretches = self.size.div_ceil(STRETCH);
-        for number in (0..stretches).rev() {
+        let stretches = self.records.end.div_ceil(STRETCH);
+        for number in (self.records.start / STRETCH..stretches).rev() {
             let stretch = self.shelf.stretch(number)?;
             if stretch.earliest.is_some_and(|earliest| earliest <= at) {
                 let mut newest = self.newest_in(number, &stretch, None, at);
@@ -120,7 +121,10 @@ impl Recall<'_> {
                     }
                     newest = self.newest_in(next, &self.shelf.stretch(next)?, newest, at);
                 }
-                return Ok(newest.or(Some(((number + 1) * STRETCH).min(self.size) - 1)));
+                if newest.is_none() && number * STRETCH < self.records.start {
+                    return Ok(None); // the earliest of them is pruned, and with it what was so then
+                }
+                return Ok(newest.or(Some(((number + 1) * STRETCH).min(self.records.end) - 1)));
             }
         }
         Ok(None)
@@ -135,10 +139,13 @@ impl Recall<'_> {
         at: Timestamp,
     ) -> Option<u64> {
         let mut believed = stretch.believed;
-        for index in number * STRETCH..((number + 1) * STRETCH).min(self.size) {
+        for index in number * STRETCH..((number + 1) * STRETCH).min(self.records.end) {
             let moment = self.moment(index);
             if let Some((_, Some(trust))) = moment {
                 believed = trust == Trust::Trusted;
+            }
+            if index < self.records.start {
+                continue; // pruned, but for the newest that says whether the clock is believed
             }
             let counts = match moment {
                 Some((recorded, _)) if believed => recorded <= at,
@@ -192,7 +199,7 @@ impl Recall<'_> {
             return Ok(None);
         }
         let mut why = stale.then_some(GapWhy::Stale);
-        let (mut to, mut index) = (None, self.size);
+        let (mut to, mut index) = (None, self.records.end);
         for entry in self.shelf.after(name, newest, ON_MAX)? {
             let Ok(record) = self.record(entry) else { break };
             match &record {
@@ -210,8 +217,8 @@ impl Recall<'_> {
 
     /// The times without a daemon that ended after the record `before` and began by the record `last`: the newest ones.
     fn stops(&self, before: Option<u64>, last: u64, limit: usize) -> Result<Vec<Gap>, Broken> {
-        let first = before.map_or(0, |before| before + 1);
-        let end = (last + 1).min(self.size - 1);
+        let first = before.map_or(0, |before| before + 1).max(self.records.start);
+        let end = (last + 1).min(self.records.end - 1);
         let mut gaps = Vec::new();
         for number in (first / STRETCH..=end / STRETCH).rev() {
             let starts = self.shelf.stretch(number)?.starts;
@@ -281,7 +288,7 @@ impl Recall<'_> {
         if stale_at.is_some_and(|stale_at| stale_at < end) {
             let later = self.shelf.after(name, last, ON_MAX)?;
             if !later.into_iter().any(|index| look(&mut stale_at, index)) {
-                add(&mut stale_at, None, self.size);
+                add(&mut stale_at, None, self.records.end);
             }
         }
         Ok(())
@@ -307,10 +314,10 @@ impl Recall<'_> {
 pub(crate) fn from_memory<T>(
     entries: &Entries,
     bytes: &dyn Fn(u64) -> Result<Vec<u8>, StoreError>,
-    size: u64,
+    records: Range<u64>,
     ask: impl Fn(&Recall) -> Result<T, Broken>,
 ) -> Result<T, StoreError> {
-    let recall = Recall { shelf: entries, bytes, size };
+    let recall = Recall { shelf: entries, bytes, records };
     ask(&recall).map_err(|error| StoreError::Projection(error.0))
 }
 

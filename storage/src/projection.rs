@@ -96,85 +96,131 @@ impl Projection {
     }
 
     fn load_all(&self, log: &Log) -> Result<Loaded, Broken> {
-        let sealed = self.db.get(layout::META)?.ok_or_else(|| Broken("it is unfinished".into()))?;
-        let meta: Meta = layout::parse(layout::META, layout::unseal(layout::META, &sealed)?)?;
+        let meta = meta(self)?;
         fits(&meta, log)?;
-        let mut loaded = Loaded::default();
-        let state = &mut loaded.state;
-        state.origin = meta.origin;
-        state.size = meta.applied;
-        state.config = meta.config;
-        (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
-        if let Ok(bytes) = log.read(meta.config)
-            && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
-            && meta.config < meta.applied
-        {
-            state.routes = configured.routes;
-        }
-        self.each(layout::SUBJECT, |key, value| {
-            let name = layout::name(key)?;
-            let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
-            state.subjects.insert(subject, layout::parse(key, value)?);
-            Ok(())
-        })?;
-        self.each(layout::GONE, |key, value| {
-            let name = layout::name(key)?;
-            let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
-            state.gone.insert(subject, layout::number(key, value)?);
-            Ok(())
-        })?;
-        self.each(layout::NEWEST, |key, value| {
-            let newest = layout::number(key, value)?;
-            let queue = Queue { newest, ..Queue::default() };
-            state.outbox.0.insert(destination(layout::name(key)?)?, queue);
-            Ok(())
-        })?;
-        self.each(layout::WAITING, |key, value| {
-            let (name, sequence) = layout::name_and_number(key)?;
-            let queue = state.outbox.0.get_mut(&destination(name)?);
-            let queue = queue.ok_or_else(|| Broken(format!("{name} has no newest number")))?;
-            queue.waiting.insert(sequence, layout::parse(key, value)?);
-            Ok(())
-        })?;
-        self.each(layout::ACCEPTED, |key, _| {
-            let (name, sequence) = layout::name_and_number(key)?;
-            loaded.pending.add(&destination(name)?, sequence);
-            Ok(())
-        })?;
-        if let Some(newest) = state.size.checked_sub(1) {
-            state.stretch = self.stretch(newest / STRETCH)?;
-        }
-        let found = (state.subjects.len(), state.outbox.0.len(), state.outbox.len());
-        let stated = (meta.subjects, meta.destinations, meta.waiting);
-        if found != stated {
-            return Err(Broken(format!(
-                "it says it has {stated:?} subjects, destinations and events, and has {found:?}"
-            )));
-        }
-        self.check_newest(state)?;
+        let loaded = loaded(self, meta, log)?;
+        self.check_newest(&loaded.state)?;
         Ok(loaded)
     }
 
     /// What is known of a stretch's times.
     pub(crate) fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
-        let key = layout::stretch_key(number);
-        let sealed =
-            self.db.get(&key)?.ok_or_else(|| Broken(format!("stretch {number} is missing")))?;
-        let stretch = layout::read_stretch(layout::unseal(&key, &sealed)?);
-        stretch.ok_or_else(|| Broken(format!("stretch {number} cannot be read")))
+        stretch(self, number)
+    }
+}
+
+/// Keys and sealed values: sled's, or those of a remnant.
+pub(crate) trait Pairs {
+    /// The value under a key, without its CRC.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken>;
+    /// Shows all of a section, in order, without their CRCs.
+    fn each(&self, section: u8, look: &mut Look) -> Result<(), Broken>;
+}
+
+type Look<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Broken> + 'a;
+
+impl Pairs for Projection {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        let Some(sealed) = self.db.get(key)? else { return Ok(None) };
+        Ok(Some(layout::unseal(key, &sealed)?.to_vec()))
     }
 
-    fn each(
-        &self,
-        section: u8,
-        mut look: impl FnMut(&[u8], &[u8]) -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+    fn each(&self, section: u8, look: &mut Look) -> Result<(), Broken> {
         for pair in self.db.scan_prefix([section]) {
             let (key, sealed) = pair?;
             look(&key, layout::unseal(&key, &sealed)?)?;
         }
         Ok(())
     }
+}
+
+impl Pairs for Changes {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        let Some(Some(sealed)) = self.0.get(key) else { return Ok(None) };
+        Ok(Some(layout::unseal(key, sealed)?.to_vec()))
+    }
+
+    fn each(&self, section: u8, look: &mut Look) -> Result<(), Broken> {
+        for (key, sealed) in self.0.range(vec![section]..vec![section + 1]) {
+            let Some(sealed) = sealed else { continue };
+            look(key, layout::unseal(key, sealed)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a remnant says was so at its end.
+pub(crate) fn state_of(image: &Changes, log: &Log) -> Result<State, Broken> {
+    Ok(loaded(image, meta(image)?, log)?.state)
+}
+
+fn meta(pairs: &impl Pairs) -> Result<Meta, Broken> {
+    let value = pairs.get(layout::META)?.ok_or_else(|| Broken("it is unfinished".into()))?;
+    layout::parse(layout::META, &value)
+}
+
+fn stretch(pairs: &impl Pairs, number: u64) -> Result<Stretch, Broken> {
+    let value = pairs.get(&layout::stretch_key(number))?;
+    let value = value.ok_or_else(|| Broken(format!("stretch {number} is missing")))?;
+    let stretch = layout::read_stretch(&value);
+    stretch.ok_or_else(|| Broken(format!("stretch {number} cannot be read")))
+}
+
+fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
+    let mut loaded = Loaded::default();
+    let state = &mut loaded.state;
+    state.origin = meta.origin;
+    state.size = meta.applied;
+    state.config = meta.config;
+    (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
+    state.pruned = meta.pruned;
+    if let Ok(bytes) = log.read(meta.config)
+        && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
+        && meta.config < meta.applied
+    {
+        state.routes = configured.routes;
+    }
+    pairs.each(layout::SUBJECT, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.subjects.insert(subject, layout::parse(key, value)?);
+        Ok(())
+    })?;
+    pairs.each(layout::GONE, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.gone.insert(subject, layout::number(key, value)?);
+        Ok(())
+    })?;
+    pairs.each(layout::NEWEST, &mut |key, value| {
+        let newest = layout::number(key, value)?;
+        let queue = Queue { newest, ..Queue::default() };
+        state.outbox.0.insert(destination(layout::name(key)?)?, queue);
+        Ok(())
+    })?;
+    pairs.each(layout::WAITING, &mut |key, value| {
+        let (name, sequence) = layout::name_and_number(key)?;
+        let queue = state.outbox.0.get_mut(&destination(name)?);
+        let queue = queue.ok_or_else(|| Broken(format!("{name} has no newest number")))?;
+        queue.waiting.insert(sequence, layout::parse(key, value)?);
+        Ok(())
+    })?;
+    pairs.each(layout::ACCEPTED, &mut |key, _| {
+        let (name, sequence) = layout::name_and_number(key)?;
+        loaded.pending.add(&destination(name)?, sequence);
+        Ok(())
+    })?;
+    if let Some(newest) = state.size.checked_sub(1) {
+        state.stretch = stretch(pairs, newest / STRETCH)?;
+    }
+    let found = (state.subjects.len(), state.outbox.0.len(), state.outbox.len());
+    let stated = (meta.subjects, meta.destinations, meta.waiting);
+    if found != stated {
+        return Err(Broken(format!(
+            "it says it has {stated:?} subjects, destinations and events, and has {found:?}"
+        )));
+    }
+    Ok(loaded)
 }
 
 impl From<sled::Error> for Broken {

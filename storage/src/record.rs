@@ -155,9 +155,11 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Configured(_) => ("configured", &["checks", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),
-        Record::Start(_) | Record::Same(_) | Record::Clock { .. } | Record::Stopped { .. } => {
-            return None;
-        }
+        Record::Start(_)
+        | Record::Same(_)
+        | Record::Clock { .. }
+        | Record::Pruned(_)
+        | Record::Stopped { .. } => return None,
     })
 }
 

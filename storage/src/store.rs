@@ -8,7 +8,7 @@ use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
-use attestd_core::record::{FORMAT, Record};
+use attestd_core::record::{FORMAT, Pruned, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{BoxFuture, Timestamp};
@@ -18,14 +18,15 @@ use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
-use crate::keep::{Kept, Stuck, catch_up, read_on, remake};
+use crate::keep::{Kept, Stuck, begin, catch_up, read_on, remake};
 use crate::layout::Broken;
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::past::{self, Recall};
 use crate::pending::Pending;
-use crate::projection::{Loaded, Projection};
+use crate::projection::Projection;
 use crate::reader::{self, Reader};
+use crate::retain;
 use crate::writer::{self, Job};
 
 /// Why a store could not be opened.
@@ -136,13 +137,18 @@ impl SledStore {
         let bytes = |index| shared.reader.log.read(index);
         if let Some((_, entries)) = &shared.damaged {
             let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            return past::from_memory(entries, &bytes, fold.state.size, ask);
+            return past::from_memory(
+                entries,
+                &bytes,
+                shared.reader.log.oldest()..fold.state.size,
+                ask,
+            );
         }
         let mut kept = shared.kept();
         let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-        let (state, size) = (&fold.state, fold.state.size);
+        let (state, records) = (&fold.state, shared.reader.log.oldest()..fold.state.size);
         kept.ask(&shared.reader, state, |shelved| {
-            ask(&Recall { shelf: shelved, bytes: &bytes, size })
+            ask(&Recall { shelf: shelved, bytes: &bytes, records: records.clone() })
         })
     }
 
@@ -283,6 +289,33 @@ impl Store for SledStore {
         }
         kept.ask(&self.shared.reader, state, |shelved| shelved.sled.prune(state, before, limit))
     }
+
+    fn retain(&self, before: Timestamp, at: Timestamp) -> Result<Option<Pruned>, StoreError> {
+        if let Some((damage, _)) = &self.shared.damaged {
+            return Err(StoreError::ReadOnly(damage.clone()));
+        }
+        let reader = &self.shared.reader;
+        let Some(pruned) = retain::due(&reader.log, before, at)? else { return Ok(None) };
+        let mut said = None;
+        self.read(&mut |state| said = state.pruned.clone());
+        if said.is_none_or(|said| said.until != pruned.until) {
+            self.commit_here(Record::Pruned(pruned.clone()))?;
+        }
+        retain::keep(reader, &pruned)?;
+        let _kept = self.shared.kept(); // nobody rebuilds the projection from what goes
+        reader.log.let_go(pruned.until)?;
+        Ok(Some(pruned))
+    }
+}
+
+impl SledStore {
+    fn commit_here(&self, record: Record) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or_else(writer::ended)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Commit(Draft { record, blobs: Vec::new() }, reply);
+        jobs.blocking_send(job).map_err(|_| writer::ended())?;
+        answer.blocking_recv().map_err(|_| writer::ended())?.map(drop)
+    }
 }
 
 /// Brings the projection up to the log, or makes it anew; an error is damage of the log.
@@ -295,17 +328,23 @@ fn project(
         Err(error) => error,
         Ok((projection, notes)) => {
             mended.extend(notes);
-            let loaded = match projection.is_empty() {
-                Ok(true) => Ok(Loaded::default()),
-                _ => projection.load(log),
-            };
-            if log.len() > 0 && loaded.as_ref().is_ok_and(|loaded| loaded.state.size == 0) {
+            let missing = matches!(projection.is_empty(), Ok(true));
+            if missing && log.len() > 0 {
                 let size = log.len();
                 mended
                     .push(format!("The projection was missing; it was made from {size} records."));
             }
-            let caught_up = loaded.map_err(Stuck::Projection).and_then(|loaded| {
-                let (mut fold, mut pending) = (Fold::of(loaded.state), loaded.pending);
+            let loaded = match missing {
+                true => begin(log).and_then(|(fold, image)| {
+                    projection.write(image).map_err(Stuck::Projection)?;
+                    Ok((fold, Pending::default()))
+                }),
+                false => projection
+                    .load(log)
+                    .map(|loaded| (Fold::of(loaded.state), loaded.pending))
+                    .map_err(Stuck::Projection),
+            };
+            let caught_up = loaded.and_then(|(mut fold, mut pending)| {
                 catch_up(log, &mut fold, &mut pending, Some(&projection), log.len())?;
                 Ok((fold, pending))
             });
@@ -330,9 +369,12 @@ fn project(
         Err(Stuck::Log(damage)) => Err(damage),
         Err(Stuck::Projection(error)) => {
             mended.push(format!("The projection cannot be made ({error}); history waits for it."));
-            let mut fold = Fold::default();
-            match catch_up(log, &mut fold, &mut Pending::default(), None, size) {
-                Ok(()) => Ok((fold, None, Pending::default())),
+            let begun = begin(log).and_then(|(mut fold, _)| {
+                catch_up(log, &mut fold, &mut Pending::default(), None, size)?;
+                Ok(fold)
+            });
+            match begun {
+                Ok(fold) => Ok((fold, None, Pending::default())),
                 Err(Stuck::Log(damage)) => Err(damage),
                 Err(Stuck::Projection(error)) => Err(chain(&error)),
             }
@@ -342,12 +384,17 @@ fn project(
 
 /// Folds the log in memory as far as it reads; says why not further.
 pub(crate) fn read_through(log: &Log) -> (Fold, Entries, Option<String>) {
-    let (mut fold, mut entries) = (Fold::default(), Entries::default());
+    let begun = begin(log);
+    let (mut fold, before) = match begun {
+        Ok((fold, _)) => (fold, None),
+        Err(stuck) => (Fold::default(), Some(stuck)),
+    };
+    let mut entries = Entries::after(&fold.state);
     let read = read_on(log, &mut fold, log.len(), |state, index, record, changed, _| {
         entries.add(state, index, record, &changed);
         Ok(())
     });
-    let stuck = read.err().map(|stuck| match stuck {
+    let stuck = before.or(read.err()).map(|stuck| match stuck {
         Stuck::Log(text) => text,
         Stuck::Projection(error) => error.0,
     });

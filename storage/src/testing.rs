@@ -9,8 +9,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Configured, FORMAT, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked,
-    Why,
+    Accepted, Configured, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Run, Same, Start,
+    Ticked, Why,
 };
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
@@ -130,6 +130,7 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
+        Record::Pruned(Pruned { at: at(7), until: 1, from: at(0) }),
         Record::Stopped { at: at(8) },
     ]
 }

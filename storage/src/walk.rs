@@ -23,6 +23,8 @@ pub(crate) struct Shelved<'a> {
     pub behind: &'a Behind,
     /// What is so after both.
     pub state: &'a State,
+    /// The oldest record that is not pruned from the log.
+    pub oldest: u64,
 }
 
 /// One subject's entries, newest first; their ordinals go down by one, to 0 or to where they were pruned.
@@ -35,6 +37,8 @@ struct Walk {
     entries: Option<u64>,
     /// The ordinal below which they were pruned.
     floor: Option<u64>,
+    /// The oldest record that is not pruned from the log.
+    oldest: u64,
     /// The ordinal of the entry before, which is newer.
     newer: Option<u64>,
 }
@@ -74,6 +78,7 @@ impl Shelved<'_> {
             blocks: self.sled.db.scan_prefix(layout::numbers(layout::HISTORY, name)),
             entries: name.parse().ok().and_then(known),
             floor: self.sled.floor(name)?,
+            oldest: self.oldest,
             newer: None,
         })
     }
@@ -145,7 +150,9 @@ impl Shelf for Shelved<'_> {
             found.extend(entries(&key, &sealed)?);
         }
         found.extend(self.behind.entries(subject));
-        found.retain(|entry| entry.index > index && entry.ordinal >= floor);
+        found.retain(|entry| {
+            entry.index > index && entry.index >= self.oldest && entry.ordinal >= floor
+        });
         Ok(found.into_iter().take(limit).map(|entry| entry.index).collect())
     }
 
@@ -161,7 +168,8 @@ impl Projection {
         let (pruned, changes) = contained(|| {
             let mut changes = Changes::default();
             let mut pruned = 0;
-            let all = Shelved { sled: self, behind: &Behind::default(), state }.subjects(None)?;
+            let all = Shelved { sled: self, behind: &Behind::default(), state, oldest: 0 }
+                .subjects(None)?;
             for name in all {
                 if pruned == limit {
                     break;
@@ -176,7 +184,7 @@ impl Projection {
 
     /// Holds each subject's newest entry against its state.
     pub(crate) fn check_newest(&self, state: &State) -> Result<(), Broken> {
-        let shelved = Shelved { sled: self, behind: &Behind::default(), state };
+        let shelved = Shelved { sled: self, behind: &Behind::default(), state, oldest: 0 };
         for subject in state.subjects.keys() {
             shelved.walk(&subject.to_string())?.next()?;
         }
@@ -248,6 +256,11 @@ impl Walk {
         };
         if expected.is_some_and(|newer| newer != entry.ordinal + 1) {
             return Err(self.gap());
+        }
+        if entry.index < self.oldest {
+            self.floor = expected;
+            self.left.push(entry);
+            return Ok(None);
         }
         self.newer = Some(entry.ordinal);
         Ok(Some(entry))

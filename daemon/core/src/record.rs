@@ -47,6 +47,8 @@ pub enum Record {
     },
     /// The store was mended at opening.
     Recovered(Recovered),
+    /// Old records are removed, as the configuration's retention has it; written before that is done.
+    Pruned(Pruned),
     /// The daemon stopped in good order.
     Stopped {
         /// When.
@@ -243,6 +245,17 @@ pub struct Recovered {
     pub what: Vec<String>,
 }
 
+/// Old records are removed. Their hashes stay in the tree, so that what was proved once still is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// When.
+    pub at: Timestamp,
+    /// The first record that stays; of those before it only what is still referred to does.
+    pub until: u64,
+    /// When that was written.
+    pub from: Timestamp,
+}
+
 impl Record {
     /// When it was written, by the wall clock.
     pub fn at(&self) -> Timestamp {
@@ -255,6 +268,7 @@ impl Record {
             Record::Ticked(r) | Record::Retired(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
+            Record::Pruned(r) => r.at,
             Record::Clock { at, .. } | Record::Stopped { at } => *at,
         }
     }

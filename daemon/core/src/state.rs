@@ -12,7 +12,7 @@ use crate::name::{DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Record, Run, Same};
+use crate::record::{Pruned, Record, Run, Same};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
 
@@ -39,6 +39,8 @@ pub struct State {
     pub trusted_at: Option<Timestamp>,
     /// The stretch of records that the newest one is in.
     pub stretch: Stretch,
+    /// The newest removal of old records.
+    pub pruned: Option<Pruned>,
 }
 
 /// What is so of one subject.
@@ -243,6 +245,7 @@ impl State {
                     }
                 }
             }
+            Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
             Record::Clock { .. } | Record::Recovered(_) | Record::Stopped { .. } => {}
         }
         self.stretch.add(index, record, self.clock_trusted);

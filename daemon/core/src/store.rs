@@ -7,7 +7,7 @@ use crate::check::{Blob, Evidence};
 use crate::event::Delivery;
 use crate::name::{DestinationName, Subject};
 use crate::past::{Gap, Past};
-use crate::record::Record;
+use crate::record::{Pruned, Record};
 use crate::state::State;
 
 /// What one commit writes: a record, and the blobs it names.
@@ -46,6 +46,14 @@ pub enum StoreError {
     /// What was asked for is not there.
     #[error("{0} is not in the log")]
     Missing(String),
+    /// The record was removed as the configuration has it.
+    #[error("record {index} was pruned on {} by retention", on.strftime("%Y-%m-%d"))]
+    Pruned {
+        /// The record.
+        index: u64,
+        /// When.
+        on: Timestamp,
+    },
 }
 
 /// What is asked of history.
@@ -96,4 +104,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Gap>, StoreError>;
     /// Removes up to `limit` history entries from before `before` from the projection; says how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+    /// Removes records from before `before` from the log, by whole segments, but for what is still referred to; a record
+    /// says so first. May take seconds, and must not be called where nothing may wait.
+    fn retain(&self, before: Timestamp, at: Timestamp) -> Result<Option<Pruned>, StoreError>;
 }

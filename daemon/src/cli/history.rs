@@ -8,9 +8,10 @@ use attestd_core::{Subject, Timestamp};
 use comfy_table::Cell;
 
 use super::{show, status};
+use crate::config::Config;
 use crate::control::{Answer, Request, client};
 use crate::limits;
-use crate::view::EntryView;
+use crate::view::{EntryView, PrunedView};
 
 /// Shows what happened, newest first.
 pub fn run(
@@ -24,14 +25,15 @@ pub fn run(
     let config = status::load(path)?;
     let limit = limit.min(limits::HISTORY_MAX);
     let request = Request::History { subject: subject.clone(), from, to, limit };
-    let entries = match client::ask(&config.control_socket, &request)? {
-        Some(Answer::History(entries)) => entries,
+    let (entries, pruned) = match client::ask(&config.control_socket, &request)? {
+        Some(Answer::History(entries)) => (entries, pruned(&config)?),
         Some(_) => anyhow::bail!("the running daemon answered something else"),
         None => {
             let log = status::log_at_rest(&config)?;
             let records = log.history(&HistoryQuery { subject, from, to, limit })?;
             let whole = |index| log.record(index).ok();
-            records.iter().filter_map(|record| EntryView::of(record, &whole)).collect()
+            let entries = records.iter().filter_map(|record| EntryView::of(record, &whole));
+            (entries.collect(), PrunedView::of(&log.state))
         }
     };
     if json {
@@ -39,7 +41,20 @@ pub fn run(
     } else {
         println!("{}", table(&entries));
     }
+    if let Some(pruned) = pruned.filter(|pruned| from.is_none_or(|from| from < pruned.before))
+        && entries.len() < limit
+    {
+        eprintln!("{}", show::pruned(&pruned));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the running daemon's log has no longer.
+fn pruned(config: &Config) -> anyhow::Result<Option<PrunedView>> {
+    match client::ask(&config.control_socket, &Request::Status)? {
+        Some(Answer::Status(view)) => Ok(view.pruned),
+        _ => Ok(None),
+    }
 }
 
 fn table(entries: &[EntryView]) -> String {

@@ -9,7 +9,7 @@ use comfy_table::{LineStyle, TableStyle};
 
 use attestd_core::text::plain;
 
-use crate::view::{StatusView, SubjectView};
+use crate::view::{PrunedView, StatusView, SubjectView};
 
 /// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
 pub fn colour() -> bool {
@@ -131,7 +131,18 @@ pub fn status(view: &StatusView) -> String {
     if !view.outbox.is_empty() {
         out.push('\n');
     }
+    out.extend(view.pruned.as_ref().map(|gone| format!("\n  {}\n", pruned(gone))));
     out
+}
+
+/// Says what nobody can be shown any more.
+pub fn pruned(pruned: &PrunedView) -> String {
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    format!(
+        "Records from before {} were pruned on {} by retention.",
+        day(pruned.before),
+        day(pruned.on)
+    )
 }
 
 /// Below this many columns, what there is to say stands below each subject instead of beside it.

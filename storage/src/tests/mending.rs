@@ -188,7 +188,7 @@ fn remove(directory: &Path) {
     std::fs::remove_dir_all(directory).expect("removed");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("listed") {
         let (from, to) = {

@@ -3,4 +3,5 @@
 mod mending;
 mod model;
 mod past;
+mod retention;
 mod store;

@@ -83,8 +83,6 @@ control_socket = \"/run/attestd/control.sock\"
 #zone = \"Europe/London\"
 # Runs at once.
 #concurrency = 16
-# How long history is kept for quick answers; the evidence log keeps everything.
-#retention = \"3650d\"
 
 [organisation]
 name = \"Example Health Systems Ltd\"
@@ -116,6 +114,14 @@ const SAMPLE_TAIL: &str = "
 #date = 2027-07-31
 #source = \"letter of NHS England of 2027-05-01\"
 #authorised_by = \"isms-owner\"
+
+# --- Retention: how long what was seen is kept -------------------------------------------------------
+
+# History for quick answers, and the records of the evidence log, which stay for ever where nothing says otherwise. What
+# is still in force is kept all the same, and so are the hashes of all: what was proved once still is.
+#[retention]
+#history = \"3650d\"
+#evidence = \"2557d\"                   # seven years; at least \"365d\"
 
 # --- Who is told: what nobody takes waits in the outbox ------------------------------------------------
 
@@ -174,7 +180,7 @@ fn the_sample_configuration_waits_for_a_check_and_is_good_with_all_of_it_switche
     assert_eq!(config.telling.otlp.len(), 1);
     assert!(config.telling.mail.is_some() && config.telling.metrics.is_some());
     assert!(config.telling.spans);
-    for key in ["zone", "concurrency", "retention"] {
+    for key in ["zone", "concurrency", "history", "evidence"] {
         assert!(whole.contains(&format!("\n{key} = ")), "{key}");
     }
 }

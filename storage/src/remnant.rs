@@ -1,0 +1,214 @@
+//! What is left of pruned segments: the records that are still referred to, and what was so at their end, so that the
+//! projection can still be made. One file, `log/INDEX.kept`; INDEX is the first record that stands in a segment.
+//!
+//! A header as a segment's (with its own magic), then items, each framed as a record is: `p` and the `pruned` record as
+//! JSON; `r`, a record's index (u64, big-endian) and its bytes; `s`, a key's length (u32, big-endian), a key of the
+//! projection and its sealed value; at last `e`. A file without its `e` was never given its name.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use attestd_core::record::Pruned;
+
+use crate::frame;
+use crate::fs::{self, FsError, at};
+use crate::layout::Changes;
+
+/// Magic (8), version (u32), INDEX (u64), CRC-32C of these twenty bytes (u32); little-endian.
+const HEADER: usize = 24;
+const MAGIC: [u8; 8] = *b"attestk\n";
+const VERSION: u32 = 1;
+/// The most bytes of an item: the largest state of a subject, whose alerts a record could hold, many times over.
+const ITEM_MAX: usize = 16 << 20;
+/// So much is written at once.
+const WRITE: usize = 256 << 10;
+/// The name while it is written.
+const NEW: &str = "new.kept";
+
+/// What is left, on disk.
+#[derive(Debug)]
+pub(crate) struct Remnant {
+    /// The record that says so.
+    pub pruned: Pruned,
+    path: PathBuf,
+    file: File,
+    /// Where each kept record's bytes begin, and how many they are.
+    records: BTreeMap<u64, (u64, usize)>,
+    /// Where each key and value are.
+    pairs: Vec<(u64, usize)>,
+}
+
+/// Why a remnant cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RemnantError {
+    /// The file system refused.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// It is not what was written.
+    #[error("{} is bad at byte {at}", path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+    },
+}
+
+/// The first record in a segment that a name states.
+pub(crate) fn until_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".kept")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// Removes what an earlier pruning left: a file that was being written, and those that `until` took the place of.
+pub(crate) fn clean(log: &Path, names: &[String], until: u64) -> Result<bool, FsError> {
+    let old = |name: &&String| *name == NEW || until_of(name).is_some_and(|older| older < until);
+    let mut cleaned = false;
+    for name in names.iter().filter(old) {
+        fs::remove(&log.join(name))?;
+        cleaned = true;
+    }
+    Ok(cleaned)
+}
+
+impl Remnant {
+    /// Writes one beside the log's segments; it is there after a power cut once this returns.
+    pub fn write(
+        log: &Path,
+        pruned: &Pruned,
+        records: impl Iterator<Item = Result<(u64, Vec<u8>), FsError>>,
+        image: Changes,
+    ) -> Result<(), FsError> {
+        let new = log.join(NEW);
+        fs::remove(&new)?;
+        let mut writer =
+            Writer { file: fs::create_new(&new)?, path: &new, at: 0, bytes: Vec::new() };
+        writer.bytes.extend(header(pruned.until));
+        writer.item(b'p', &serde_json::to_vec(pruned).expect("a record is plain data"), &[])?;
+        for record in records {
+            let (index, bytes) = record?;
+            writer.item(b'r', &index.to_be_bytes(), &bytes)?;
+        }
+        for (key, value) in image.0 {
+            let Some(value) = value else { continue };
+            let length = u32::try_from(key.len()).expect("a key is a name and a number");
+            writer.item(b's', &length.to_be_bytes(), &[key, value].concat())?;
+        }
+        writer.item(b'e', &[], &[])?;
+        writer.flush()?;
+        fs::sync_data(&writer.file, &new)?;
+        fs::rename(&new, &log.join(format!("{:020}.kept", pruned.until)))?;
+        fs::sync_dir(log)
+    }
+
+    /// Opens one, and checks all of it.
+    pub fn open(log: &Path, until: u64) -> Result<Remnant, RemnantError> {
+        let path = log.join(format!("{until:020}.kept"));
+        let file = fs::open(&path)?;
+        let mut reader = BufReader::new(file.try_clone().map_err(at("open", &path))?);
+        let mut place = HEADER as u64;
+        let bad = |at| RemnantError::Bad { path: path.clone(), at };
+        let mut start = [0; HEADER];
+        if reader.read_exact(&mut start).is_err() || start != header(until) {
+            return Err(bad(0));
+        }
+        let (mut pruned, mut records, mut pairs) = (None, BTreeMap::new(), Vec::new());
+        loop {
+            let item = read_item(&mut reader).ok_or_else(|| bad(place))?;
+            let (body, length) = (place + frame::HEADER as u64 + 1, item.len() - 1);
+            match (item[0], &item[1..]) {
+                (b'p', json) => pruned = serde_json::from_slice(json).ok(),
+                (b'r', [index @ .., _]) if index.len() >= 8 => {
+                    let index = u64::from_be_bytes(index[..8].try_into().expect("eight bytes"));
+                    records.insert(index, (body + 8, length - 8));
+                }
+                (b's', _) => pairs.push((body, length)),
+                (b'e', []) => break,
+                _ => return Err(bad(place)),
+            }
+            place = body + length as u64;
+        }
+        let pruned: Pruned = pruned.ok_or_else(|| bad(HEADER as u64))?;
+        drop(reader);
+        Ok(Remnant { pruned, path, file, records, pairs })
+    }
+
+    /// The bytes of a record, where it is kept.
+    pub fn read(&self, index: u64) -> Result<Option<Vec<u8>>, FsError> {
+        self.records.get(&index).map(|place| self.bytes(*place)).transpose()
+    }
+
+    /// The records that are kept, in order.
+    pub fn indexes(&self) -> impl Iterator<Item = u64> {
+        self.records.keys().copied()
+    }
+
+    /// What was so at the end, as the projection has it.
+    pub fn image(&self) -> Result<Changes, RemnantError> {
+        let mut image = Changes::default();
+        for place in &self.pairs {
+            let bytes = self.bytes(*place)?;
+            let bad = || RemnantError::Bad { path: self.path.clone(), at: place.0 };
+            let (length, rest) = bytes.split_first_chunk().ok_or_else(bad)?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let (key, value) = rest.split_at_checked(length).ok_or_else(bad)?;
+            image.0.insert(key.to_vec(), Some(value.to_vec()));
+        }
+        Ok(image)
+    }
+
+    fn bytes(&self, (place, length): (u64, usize)) -> Result<Vec<u8>, FsError> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, place).map_err(at("read", &self.path))?;
+        Ok(bytes)
+    }
+}
+
+struct Writer<'a> {
+    file: File,
+    path: &'a Path,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn item(&mut self, tag: u8, first: &[u8], second: &[u8]) -> Result<(), FsError> {
+        frame::encode(&[&[tag], first, second].concat(), &mut self.bytes);
+        if self.bytes.len() >= WRITE { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), FsError> {
+        fs::write_at(&self.file, self.path, &self.bytes, self.at)?;
+        self.at += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+/// The next item, if it is good and not empty.
+fn read_item(reader: &mut impl Read) -> Option<Vec<u8>> {
+    let mut start = [0; frame::HEADER];
+    reader.read_exact(&mut start).ok()?;
+    let [a, b, c, d, e, f, g, h] = start;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if !(1..=ITEM_MAX).contains(&length) {
+        return None;
+    }
+    let mut item = vec![0; length];
+    reader.read_exact(&mut item).ok()?;
+    frame::is_good(&item, u32::from_le_bytes([e, f, g, h])).then_some(item)
+}
+
+fn header(until: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..20].copy_from_slice(&until.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..20]);
+    bytes[20..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}

@@ -1,0 +1,261 @@
+//! Pruning the log: what is so stays so, what is gone says so, whatever step a power cut falls on.
+
+use std::path::Path;
+use std::process::Command;
+
+use attestd_core::event::Change;
+use attestd_core::record::Record;
+use attestd_core::state::State;
+use attestd_core::store::{Store, StoreError};
+use tempfile::TempDir;
+
+use super::store::{indexes, put, state};
+use crate::fs::faults;
+use crate::testing::{at, configured, query, run, same, start, ticked};
+use crate::{SledStore, read_offline};
+
+/// Small enough that the tests' records need many segments.
+const SMALL: u32 = 8 << 10;
+const RECORDS: u64 = 300;
+
+/// Five subjects, one of which was retired, one that was seen only once; events, of which some wait; all a minute apart.
+fn filled() -> (TempDir, SledStore) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    put(&store, start("origin"));
+    put(&store, configured(&["otlp", "mail:ada"]));
+    put(&store, run("tls/once", 1, Some(Change::Opened)));
+    put(&store, run("tls/gone", 1, None));
+    put(&store, Record::Retired(ticked("tls/gone", 1, Change::Retired)));
+    let mut n = 5;
+    while n < RECORDS {
+        let change = (n % 60 == 0).then_some(Change::Opened);
+        let whole = put(&store, run(&format!("tls/{}", n % 3), n, change)).index;
+        for again in 1..4 {
+            put(&store, same(whole, n + again));
+        }
+        n += 4;
+    }
+    for sequence in 2..5 {
+        store.acknowledge(&"otlp".parse().expect("a name"), sequence).expect("acknowledged");
+    }
+    super::super::testing::wait(store.write_accepted(at(RECORDS))).expect("told");
+    (directory, store)
+}
+
+fn open(directory: &Path) -> SledStore {
+    SledStore::open_with(directory, SMALL).expect("it opens").0
+}
+
+/// A state as it was before the `pruned` records that followed.
+fn without_pruned(mut state: State, before: &State) -> State {
+    (state.size, state.pruned, state.trusted_at) =
+        (before.size, before.pruned.clone(), before.trusted_at);
+    state.stretch = before.stretch.clone();
+    state
+}
+
+/// Everything that is still to be so, whatever was pruned.
+fn hold(store: &SledStore, before: &State) {
+    let until = store.shared().reader.log.oldest();
+    assert_eq!(&without_pruned(state(store), before), before);
+    let newest: Vec<u64> = indexes(store, None, 1_000);
+    let oldest = newest.last().copied().expect("some history");
+    assert!(oldest >= until && newest.len() as u64 >= RECORDS - until - 4, "{oldest}");
+    for subject in before.subjects.values() {
+        let last = subject.last.as_ref().expect("each has run");
+        store.evidence(last.of).expect("what the state refers to is there");
+        store.record(subject.number).expect("what leaves refer to is there");
+    }
+    for name in ["otlp", "mail:ada"] {
+        let name = name.parse().expect("a name");
+        let waiting = store.waiting(&name, 0, 1_000).expect("what waits is there");
+        assert_eq!(waiting.len(), before.outbox.0[&name].waiting.len());
+    }
+}
+
+#[test]
+fn what_is_pruned_is_gone_and_all_else_is_as_it_was() {
+    let (directory, mut store) = filled();
+    let mut before = state(&store);
+    let mut oldest = 0;
+    for round in [100, 200] {
+        let pruned = store.retain(at(round), at(RECORDS)).expect("pruned").expect("some is old");
+        assert!(pruned.until > oldest && pruned.until <= round, "{pruned:?}");
+        assert!(store.retain(at(round), at(RECORDS)).expect("pruned").is_none(), "all is done");
+        hold(&store, &before);
+        let gone: Vec<_> =
+            (0..pruned.until).filter_map(|n| Some((n, store.record(n).err()?))).collect();
+        assert!(gone.len() as u64 > pruned.until / 2, "most of it is gone: {}", gone.len());
+        for (index, error) in gone {
+            let expected = format!("record {index} was pruned on 2026-11-22 by retention");
+            assert_eq!(error.to_string(), expected);
+        }
+        let past = store.past(at(2)).expect("it answers");
+        assert!(past.is_none(), "what was so then is not known: {past:?}");
+        assert!(store.past(at(250)).expect("it answers").is_some());
+        let (state_now, history) = (state(&store), indexes(&store, None, 1_000));
+        let said = Record::Pruned(pruned.clone());
+        assert_eq!(store.record(state_now.size - 1).expect("a record"), said, "the log says so");
+        let offline = read_offline(directory.path()).expect("it reads");
+        assert_eq!((&offline.state.subjects, &offline.damage), (&state_now.subjects, &None));
+        assert_eq!(offline.history(&query(None, 1_000)).expect("history").len(), history.len());
+        for lose_sled in [false, true] {
+            drop(store);
+            if lose_sled {
+                std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+            }
+            store = open(directory.path());
+            assert_eq!(
+                (state(&store), indexes(&store, None, 1_000)),
+                (state_now.clone(), history.clone())
+            );
+            hold(&store, &before);
+        }
+        put(&store, run("tls/1", RECORDS + round, None));
+        (before, oldest) = (state(&store), pruned.until);
+    }
+}
+
+#[test]
+fn whatever_step_fails_nothing_is_lost_and_the_next_time_does_it() {
+    let (mut failures, mut step) = (0, 0);
+    let (whole, store) = filled();
+    let before = state(&store);
+    drop(store);
+    loop {
+        let mut failed_here = 0;
+        for doing in ["create", "write", "sync", "rename", "remove"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            super::mending::copy(whole.path(), directory.path());
+            let store = open(directory.path());
+            // The commit of the record comes first: its own faults are the log's, which are tested there.
+            let pruned = crate::retain::due(&store.shared().reader.log, at(150), at(RECORDS));
+            let pruned = pruned.expect("it reads").expect("some is old");
+            put(&store, Record::Pruned(pruned.clone()));
+            faults::plan_after(doing, &directory.path().join("log"), step);
+            let failed = store.retain(at(150), at(RECORDS)).is_err();
+            faults::forget(directory.path());
+            failed_here += usize::from(failed);
+            if !failed {
+                continue;
+            }
+            for lose_sled in [false, true] {
+                if lose_sled {
+                    std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+                }
+                let copy = tempfile::tempdir().expect("a directory");
+                super::mending::copy(directory.path(), copy.path());
+                let opened = open(copy.path());
+                hold(&opened, &before);
+                let oldest = opened.shared().reader.log.oldest();
+                assert!(oldest == 0 || oldest == pruned.until, "all or nothing: {oldest}");
+                opened.retain(at(150), at(RECORDS)).expect("the next time does it");
+                assert_eq!(opened.shared().reader.log.oldest(), pruned.until);
+                hold(&opened, &before);
+            }
+        }
+        failures += failed_here;
+        step += 1;
+        if failed_here == 0 {
+            break;
+        }
+    }
+    assert!(failures >= 8, "each sort of step failed: {failures}");
+    println!("{failures} failures of steps, 0 lost");
+}
+
+#[test]
+fn a_damaged_remnant_is_damage_of_the_log() {
+    let (directory, store) = filled();
+    let pruned = store.retain(at(150), at(RECORDS)).expect("pruned").expect("some is old");
+    drop(store);
+    let path = directory.path().join(format!("log/{:020}.kept", pruned.until));
+    let bytes = std::fs::read(&path).expect("read");
+    let mut flips = 0;
+    for place in (0..bytes.len()).step_by(61) {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 0x10;
+        std::fs::write(&path, &flipped).expect("written");
+        let offline = read_offline(directory.path()).expect("it reads");
+        assert!(offline.damage.is_some_and(|damage| damage.contains(".kept is bad")), "at {place}");
+        flips += 1;
+    }
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
+    assert!(read_offline(directory.path()).expect("it reads").damage.is_some(), "cut short");
+    let store = open(directory.path());
+    assert!(store.damage().is_some());
+    assert!(matches!(store.retain(at(200), at(RECORDS)), Err(StoreError::ReadOnly(_))));
+    println!("{flips} flips of a remnant, all noticed");
+}
+
+#[test]
+fn a_small_log_goes_on_in_a_new_segment_now_and_then_so_that_the_old_one_can_go() {
+    let (directory, store) = filled();
+    drop(store);
+    let (store, _) = SledStore::open(directory.path()).expect("it opens");
+    let minutes_of_a_year = 365 * 24 * 60;
+    let later = at(minutes_of_a_year);
+    let ranges = || store.shared().reader.log.ranges().len();
+    let before = ranges();
+    store.retain(at(0), later).expect("nothing is that old");
+    assert_eq!(ranges(), before + 1, "a new one began");
+    store.retain(at(0), later).expect("nothing is that old");
+    assert_eq!(ranges(), before + 1, "an empty one is enough");
+    let pruned = store.retain(at(RECORDS + 9), later).expect("pruned").expect("all is old");
+    assert_eq!(pruned.until, state(&store).size - 1, "all but the record that says so");
+    drop(store);
+    let before = state(&open(directory.path()));
+    assert!(before.subjects.len() == 4 && before.pruned == Some(pruned));
+}
+
+const STORE: &str = "ATTESTD_TEST_RETAIN_STORE";
+
+#[test]
+fn what_pruning_holds_in_memory_does_not_grow_with_what_goes() {
+    let mut grown = Vec::new();
+    for records in [4_000, 40_000] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = SledStore::open_with(directory.path(), 256 << 10).expect("it opens").0;
+        put(&store, start("origin"));
+        put(&store, configured(&["otlp"]));
+        put(&store, run("tls/a", 1, None));
+        let log = &store.shared().reader.log;
+        let (leaf, _) = {
+            let mut record = same(2, 2);
+            let seal = crate::record::Seal { who: None, salt: String::new() };
+            crate::record::encode(&mut record, &seal).expect("it fits")
+        };
+        for _ in 0..records / 1_000 {
+            log.append(&vec![leaf.clone(); 1_000]).expect("appended");
+        }
+        drop(store);
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        let name = "tests::retention::child_that_prunes_and_says_what_it_took";
+        command.args(["--exact", name, "--nocapture"]).env(STORE, directory.path());
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let taken = text.lines().find_map(|line| line.strip_prefix("took ")).expect("it says");
+        grown.push(taken.parse::<u64>().expect("KiB"));
+    }
+    println!("pruning 4,000 records took {} KiB more, 40,000 {} KiB", grown[0], grown[1]);
+    assert!(grown[1] <= grown[0] + 1_024, "{grown:?} KiB");
+}
+
+/// Not a test of its own: what the other one runs. Without a store to work on it has nothing to do.
+#[test]
+fn child_that_prunes_and_says_what_it_took() {
+    let Some(directory) = std::env::var_os(STORE) else { return };
+    let (store, _) = SledStore::open_with(Path::new(&directory), 256 << 10).expect("it opens");
+    // Linux takes "5" for: forget the peak (proc(5), clear_refs).
+    std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
+    let before = peak();
+    store.retain(at(9), at(9)).expect("pruned").expect("some is old");
+    println!("\ntook {}", peak() - before);
+}
+
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}

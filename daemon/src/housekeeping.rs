@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestd_core::store::StoreError;
 use attestd_core::time::{Trust, Uptime, signed};
 use attestd_core::{Status, Timestamp};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -105,13 +106,15 @@ impl Housekeeping {
             return;
         }
         let store = self.shared.store.clone();
-        match tokio::task::spawn_blocking(move || store.retain(before, now)).await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(pruned))) => {
-                tracing::info!(
-                    until = pruned.until,
-                    "Old records were pruned from the evidence log."
-                );
+        let retained = tokio::task::spawn_blocking(move || {
+            let pruned = store.retain(before, now)?;
+            Ok::<_, StoreError>((pruned, store.collect(now)?))
+        });
+        match retained.await {
+            Ok(Ok((None, 0))) => {}
+            Ok(Ok((pruned, blobs))) => {
+                let until = pruned.map(|pruned| pruned.until);
+                tracing::info!(?until, blobs, "Old records, and blobs that only they named, went.");
             }
             Ok(Err(error)) => tracing::warn!(%error, "Old records could not be pruned."),
             Err(error) => tracing::error!(%error, "Pruning the log panicked."),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use attestd_core::check::{Blob, sha256_hex};
 use attestd_core::store::StoreError;
@@ -12,6 +13,8 @@ use crate::fs::{self, FsError, at, chain};
 const DIRECTORY: &str = "blobs";
 /// Where a blob is written before it has its name; one at a time, so one name.
 const NEW: &str = "new";
+/// An empty file beside where a blob was says by this ending that a person had it removed.
+const ERASED: &str = "erased";
 
 /// The blobs of one store.
 #[derive(Debug)]
@@ -39,7 +42,8 @@ impl Blobs {
             fs::sync_dir(directory)?;
             synced.insert(directory.to_owned());
         }
-        if path.metadata().is_ok_and(|meta| meta.len() == blob.bytes.len() as u64) {
+        let whole = path.metadata().is_ok_and(|meta| meta.len() == blob.bytes.len() as u64);
+        if whole || path.with_extension(ERASED).exists() {
             return Ok(());
         }
         let new = self.directory.join(NEW);
@@ -59,7 +63,12 @@ impl Blobs {
         }
         let path = self.path(sha256);
         let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(match path.with_extension(ERASED).exists() {
+                    true => StoreError::Erased(sha256.to_owned()),
+                    false => missing(),
+                });
+            }
             read => read
                 .map_err(at("read", &path))
                 .map_err(|error| StoreError::ReadOnly(chain(&error)))?,
@@ -69,6 +78,39 @@ impl Blobs {
             return Err(StoreError::ReadOnly(format!("{path} no longer matches its name")));
         }
         Ok(bytes)
+    }
+
+    /// Removes a blob for good: it is not kept again should something name it later. Called while no commit is under way.
+    pub fn erase(&self, sha256: &str) -> Result<(), FsError> {
+        let path = self.path(sha256);
+        let mark = path.with_extension(ERASED);
+        let file = fs::open_or_create(&mark)?;
+        fs::sync_data(&file, &mark)?;
+        fs::sync_dir(path.parent().expect("a blob's path has its directory"))?;
+        fs::remove(&path)
+    }
+
+    /// The names of all blobs, and when each was written.
+    pub fn names(&self) -> Result<Vec<(String, SystemTime)>, FsError> {
+        let mut names = Vec::new();
+        if !self.directory.is_dir() {
+            return Ok(names);
+        }
+        for begin in fs::names(&self.directory)?.into_iter().filter(|name| name.len() == 2) {
+            for name in fs::names(&self.directory.join(begin))? {
+                if is_hash(&name) {
+                    let path = self.path(&name);
+                    let meta = path.metadata().map_err(at("look at", &path))?;
+                    names.push((name, meta.modified().map_err(at("look at", &path))?));
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a blob that no record names any more. Called while no commit is under way.
+    pub fn remove(&self, sha256: &str) -> Result<(), FsError> {
+        fs::remove(&self.path(sha256))
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
@@ -86,7 +128,7 @@ pub(crate) fn check(blobs: &[Blob]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn is_hash(text: &str) -> bool {
+pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
@@ -106,6 +148,20 @@ mod tests {
         let path = blobs.path(&blob.sha256);
         assert!(path.ends_with(format!("blobs/{}/{}", &blob.sha256[..2], blob.sha256)));
         assert!(!directory.path().join("blobs/new").exists(), "nothing is left half-way");
+    }
+
+    #[test]
+    fn an_erased_blob_is_gone_for_good_and_says_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let blob = Blob::new(&b"a name"[..]);
+        let blobs = Blobs::of(directory.path());
+        blobs.keep(&blob).expect("kept");
+        for _ in 0..2 {
+            blobs.erase(&blob.sha256).expect("erased");
+            blobs.keep(&blob).expect("not refused");
+            let error = blobs.read(&blob.sha256).expect_err("gone").to_string();
+            assert_eq!(error, format!("blob {} was erased", blob.sha256));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod entries;
 mod fold;
 mod frame;
 mod fs;
+mod garbage;
 mod keep;
 mod layout;
 mod lock;

@@ -7,7 +7,7 @@ use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
-use attestd_core::record::{Pruned, Record};
+use attestd_core::record::{Erased, Pruned, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{BoxFuture, Timestamp};
@@ -235,6 +235,22 @@ impl Store for MemoryStore {
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         Ok(self.inner().entries.prune(before, limit))
+    }
+
+    fn erase(&self, erased: Erased) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut inner = self.inner();
+            let sha256 = erased.sha256.clone();
+            inner.blob(&sha256)?;
+            inner.commit(Draft { record: Record::Erased(erased), blobs: Vec::new() })?;
+            inner.blobs.remove(&sha256);
+            Ok(())
+        })
+    }
+
+    /// Nothing is pruned, so there is no garbage.
+    fn collect(&self, _: Timestamp) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     /// The simulation has no segments that could go.

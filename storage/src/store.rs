@@ -8,7 +8,7 @@ use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
-use attestd_core::record::{FORMAT, Pruned, Record};
+use attestd_core::record::{Erased, FORMAT, Pruned, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{BoxFuture, Timestamp};
@@ -18,6 +18,7 @@ use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
+use crate::garbage;
 use crate::keep::{Kept, Stuck, begin, catch_up, read_on, remake};
 use crate::layout::Broken;
 use crate::lock::{self, Lock};
@@ -290,6 +291,10 @@ impl Store for SledStore {
         kept.ask(&self.shared.reader, state, |shelved| shelved.sled.prune(state, before, limit))
     }
 
+    fn erase(&self, erased: Erased) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.send(move |reply| Job::Erase(erased, reply)))
+    }
+
     fn retain(&self, before: Timestamp, at: Timestamp) -> Result<Option<Pruned>, StoreError> {
         if let Some((damage, _)) = &self.shared.damaged {
             return Err(StoreError::ReadOnly(damage.clone()));
@@ -299,22 +304,34 @@ impl Store for SledStore {
         let mut said = None;
         self.read(&mut |state| said = state.pruned.clone());
         if said.is_none_or(|said| said.until != pruned.until) {
-            self.commit_here(Record::Pruned(pruned.clone()))?;
+            let draft = Draft { record: Record::Pruned(pruned.clone()), blobs: Vec::new() };
+            self.ask_here(|reply| Job::Commit(draft, reply))?;
         }
         retain::keep(reader, &pruned)?;
         let _kept = self.shared.kept(); // nobody rebuilds the projection from what goes
         reader.log.let_go(pruned.until)?;
         Ok(Some(pruned))
     }
+
+    fn collect(&self, at: Timestamp) -> Result<usize, StoreError> {
+        if let Some((damage, _)) = &self.shared.damaged {
+            return Err(StoreError::ReadOnly(damage.clone()));
+        }
+        let garbage = garbage::look(&self.shared.reader, at)?;
+        match garbage.blobs.is_empty() {
+            true => Ok(0),
+            false => self.ask_here(|reply| Job::Collect(garbage, reply)),
+        }
+    }
 }
 
 impl SledStore {
-    fn commit_here(&self, record: Record) -> Result<(), StoreError> {
+    /// Asks the writer and waits, on a thread that may.
+    fn ask_here<T>(&self, job: impl FnOnce(writer::Reply<T>) -> Job) -> Result<T, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer::ended)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job::Commit(Draft { record, blobs: Vec::new() }, reply);
-        jobs.blocking_send(job).map_err(|_| writer::ended())?;
-        answer.blocking_recv().map_err(|_| writer::ended())?.map(drop)
+        jobs.blocking_send(job(reply)).map_err(|_| writer::ended())?;
+        answer.blocking_recv().map_err(|_| writer::ended())?
     }
 }
 

@@ -9,8 +9,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Configured, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Run, Same, Start,
-    Ticked, Why,
+    Accepted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Run, Same,
+    Start, Ticked, Why,
 };
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
@@ -131,6 +131,12 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
         Record::Pruned(Pruned { at: at(7), until: 1, from: at(0) }),
+        Record::Erased(Erased {
+            at: at(8),
+            sha256: "0".repeat(64),
+            by: 0,
+            reason: "asked to".to_owned(),
+        }),
         Record::Stopped { at: at(8) },
     ]
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use attestd_core::record::{Record, Recovered};
+use attestd_core::record::{Erased, Record, Recovered};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, StoreError};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::blobs;
 use crate::frame;
 use crate::fs::chain;
+use crate::garbage::Garbage;
 use crate::record::{self, Seal};
 use crate::store::Shared;
 
@@ -19,6 +20,8 @@ use crate::store::Shared;
 pub(crate) const QUEUE_MAX: usize = 1_024;
 /// The most records of one group: at most 16 MiB, and a torn tail is no longer than that.
 const GROUP_MAX: usize = 256;
+/// The most blobs removed at once: commits wait meanwhile.
+const COLLECT_MAX: usize = 500;
 /// Where commits come side by side, this long is waited for more of them: a sync costs the processor as much as the
 /// records of it. Who commits alone never waits.
 const GATHER: Duration = Duration::from_millis(2);
@@ -29,6 +32,10 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(crate) enum Job {
     /// To write one record.
     Commit(Draft, Reply<Committed>),
+    /// To remove blobs that nothing names, unless a record since then does.
+    Collect(Garbage, Reply<usize>),
+    /// To remove a blob, and say so first.
+    Erase(Erased, Reply<()>),
     /// To tell the log what was accepted, and what was mended, since it was told last.
     Tell(Timestamp, Reply<()>),
 }
@@ -88,6 +95,14 @@ impl Group<'_> {
                 }
                 Err(error) => answer(reply, Err(error)),
             },
+            Job::Collect(garbage, reply) => {
+                self.write();
+                answer(reply, self.collect(garbage));
+            }
+            Job::Erase(erased, reply) => {
+                self.write();
+                answer(reply, self.erase(erased));
+            }
             Job::Tell(at, reply) => {
                 self.write();
                 answer(reply, self.tell(at));
@@ -176,6 +191,41 @@ impl Group<'_> {
             kept.write(&shared.reader, &fold.state);
         }
         Ok(())
+    }
+
+    /// No commit is under way here that could name one of them.
+    fn collect(&mut self, mut garbage: Garbage) -> Result<usize, StoreError> {
+        let reader = &self.shared.reader;
+        garbage.read_on(reader)?;
+        let removed = garbage.blobs.iter().take(COLLECT_MAX);
+        for name in removed.clone() {
+            reader.blobs.remove(name).map_err(|error| crate::retain::unwritten(&error))?;
+        }
+        Ok(removed.count())
+    }
+
+    fn erase(&mut self, erased: Erased) -> Result<(), StoreError> {
+        let (blobs, sha256) = (&self.shared.reader.blobs, erased.sha256.clone());
+        // What is damaged can still be removed.
+        if let Err(gone @ (StoreError::Missing(_) | StoreError::Erased(_))) = blobs.read(&sha256) {
+            return Err(gone);
+        }
+        let (record, bytes) =
+            self.prepare(Draft { record: Record::Erased(erased), blobs: Vec::new() })?;
+        self.write_one(record, bytes)?;
+        blobs.erase(&sha256).map_err(|error| {
+            StoreError::Missing(format!(
+                "blob {sha256}, which cannot be removed ({})",
+                chain(&error)
+            ))
+        })
+    }
+
+    fn write_one(&mut self, record: Record, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.members.push(Member { record, bytes, reply: Some(reply) });
+        self.write();
+        answer.try_recv().unwrap_or_else(|_| Err(ended())).map(drop)
     }
 
     fn tell(&mut self, at: Timestamp) -> Result<(), StoreError> {

@@ -49,6 +49,8 @@ pub enum Record {
     Recovered(Recovered),
     /// Old records are removed, as the configuration's retention has it; written before that is done.
     Pruned(Pruned),
+    /// A person had a blob removed.
+    Erased(Erased),
     /// The daemon stopped in good order.
     Stopped {
         /// When.
@@ -256,6 +258,19 @@ pub struct Pruned {
     pub from: Timestamp,
 }
 
+/// A person had a blob removed; its hash stays wherever it is named. Written before that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// When.
+    pub at: Timestamp,
+    /// The blob.
+    pub sha256: String,
+    /// Who asked: the user's number on this machine.
+    pub by: u32,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
 impl Record {
     /// When it was written, by the wall clock.
     pub fn at(&self) -> Timestamp {
@@ -269,6 +284,7 @@ impl Record {
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
+            Record::Erased(r) => r.at,
             Record::Clock { at, .. } | Record::Stopped { at } => *at,
         }
     }

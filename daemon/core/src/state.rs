@@ -246,7 +246,10 @@ impl State {
                 }
             }
             Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
-            Record::Clock { .. } | Record::Recovered(_) | Record::Stopped { .. } => {}
+            Record::Clock { .. }
+            | Record::Recovered(_)
+            | Record::Erased(_)
+            | Record::Stopped { .. } => {}
         }
         self.stretch.add(index, record, self.clock_trusted);
         if self.clock_trusted {

@@ -7,7 +7,7 @@ use crate::check::{Blob, Evidence};
 use crate::event::Delivery;
 use crate::name::{DestinationName, Subject};
 use crate::past::{Gap, Past};
-use crate::record::{Pruned, Record};
+use crate::record::{Erased, Pruned, Record};
 use crate::state::State;
 
 /// What one commit writes: a record, and the blobs it names.
@@ -46,6 +46,9 @@ pub enum StoreError {
     /// What was asked for is not there.
     #[error("{0} is not in the log")]
     Missing(String),
+    /// A person had the blob removed.
+    #[error("blob {0} was erased")]
+    Erased(String),
     /// The record was removed as the configuration has it.
     #[error("record {index} was pruned on {} by retention", on.strftime("%Y-%m-%d"))]
     Pruned {
@@ -107,4 +110,8 @@ pub trait Store: Send + Sync {
     /// Removes records from before `before` from the log, by whole segments, but for what is still referred to; a record
     /// says so first. May take seconds, and must not be called where nothing may wait.
     fn retain(&self, before: Timestamp, at: Timestamp) -> Result<Option<Pruned>, StoreError>;
+    /// Removes blobs that no record names any more; says how many. Must not be called where nothing may wait, as `retain`.
+    fn collect(&self, at: Timestamp) -> Result<usize, StoreError>;
+    /// Removes a blob for good; a record says so first. It may be asked for again where that failed.
+    fn erase(&self, erased: Erased) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod check_config;
+mod erase;
 mod explain;
 mod history;
 mod kinds;
@@ -70,6 +71,9 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Do something about the evidence that is kept
+    #[command(subcommand)]
+    Evidence(Evidence),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -103,6 +107,20 @@ enum Verb {
     /// Print the manual page
     #[command(hide = true)]
     Man,
+}
+
+#[derive(Subcommand)]
+enum Evidence {
+    /// Erase a document, page, certificate or configuration that holds personal data; its hash stays, and proofs hold
+    ///
+    /// Through the running daemon, which records when, by whom and why. A backup may still have it.
+    Erase {
+        /// The SHA-256 by which records name it
+        sha256: String,
+        /// Why; it stands in the private part of the record
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// Where the configuration is, unless told: here, or where a package puts it.
@@ -139,6 +157,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
+        Verb::Evidence(Evidence::Erase { sha256, reason }) => erase::run(&config(), sha256, reason),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

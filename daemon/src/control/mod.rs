@@ -19,6 +19,13 @@ pub enum Request {
         /// The check, with or without a target.
         subject: Subject,
     },
+    /// To remove a blob for good.
+    Erase {
+        /// The blob.
+        sha256: String,
+        /// Why.
+        reason: String,
+    },
     /// History.
     History {
         /// Only this subject, or only this check.
@@ -42,6 +49,8 @@ pub enum Answer {
     Checked(Vec<CheckedView>),
     /// History, newest first.
     History(Vec<EntryView>),
+    /// The blob is gone, and the record says so.
+    Erased,
     /// Why not.
     Refused(String),
 }

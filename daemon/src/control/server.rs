@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestd_core::record::Erased;
 use attestd_core::store::HistoryQuery;
 use attestd_core::{Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
@@ -106,7 +107,7 @@ async fn connection(server: &Server, mut stream: UnixStream, group: u32) -> std:
         let mut read = BufReader::new(read.take(limits::CONTROL_REQUEST_MAX as u64));
         tokio::time::timeout(REQUEST_MAX, read.read_until(b'\n', &mut line)).await??;
         match serde_json::from_slice(&line) {
-            Ok(request) => answer(server, request).await,
+            Ok(request) => answer(server, request, peer.uid()).await,
             Err(error) => Answer::Refused(format!("this is no request: {error}")),
         }
     } else {
@@ -128,9 +129,16 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
     getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&Gid::from_raw(group)))
 }
 
-async fn answer(server: &Server, request: Request) -> Answer {
+async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
         Request::Status => Answer::Status(server.status()),
+        Request::Erase { sha256, reason } => {
+            let erased = Erased { at: server.shared.clock.now(), sha256, by, reason };
+            match server.shared.store.erase(erased).await {
+                Ok(()) => Answer::Erased,
+                Err(error) => Answer::Refused(error.to_string()),
+            }
+        }
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await

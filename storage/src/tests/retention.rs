@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
+use attestd_core::check::Blob;
 use attestd_core::event::Change;
 use attestd_core::record::Record;
 use attestd_core::state::State;
-use attestd_core::store::{Store, StoreError};
+use attestd_core::store::{Draft, Store, StoreError};
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::store::{indexes, put, state};
 use crate::fs::faults;
-use crate::testing::{at, configured, query, run, same, start, ticked};
+use crate::testing::{at, configured, query, run, same, start, ticked, wait};
 use crate::{SledStore, read_offline};
 
 /// Small enough that the tests' records need many segments.
@@ -39,7 +41,7 @@ fn filled() -> (TempDir, SledStore) {
     for sequence in 2..5 {
         store.acknowledge(&"otlp".parse().expect("a name"), sequence).expect("acknowledged");
     }
-    super::super::testing::wait(store.write_accepted(at(RECORDS))).expect("told");
+    wait(store.write_accepted(at(RECORDS))).expect("told");
     (directory, store)
 }
 
@@ -258,4 +260,50 @@ fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_blob_goes_once_nothing_names_it_any_more_and_never_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    put(&store, start("origin"));
+    put(&store, configured(&["otlp"]));
+    let page = |text: &str| Blob::new(text.as_bytes().to_vec());
+    // Each subject's newest run refers to a page, which names another; older runs refer to pages of their own.
+    let mut newest = Vec::new();
+    let mut older = Vec::new();
+    for n in 0..200 {
+        let inner = page(&format!("inner {n}"));
+        let outer = page(&format!("page {n} names {}", inner.sha256));
+        let Record::Run(mut record) = run(&format!("tls/{}", n % 2), n, None) else {
+            unreachable!()
+        };
+        record.asked = serde_json::json!({ "page": outer.sha256 });
+        older.append(&mut newest);
+        newest = vec![outer.sha256.clone(), inner.sha256.clone()];
+        let draft = Draft { record: Record::Run(record), blobs: vec![inner, outer] };
+        wait(store.commit(draft)).expect("committed");
+    }
+    let unnamed = page("of a commit that failed");
+    store.shared().reader.blobs.keep(&unnamed).expect("kept");
+    let in_two_days: Timestamp = "2100-01-01T00:00:00Z".parse().expect("a timestamp");
+    assert_eq!(store.collect(at(0)).expect("collected"), 0, "none is a day old");
+    let late = crate::garbage::look(&store.shared().reader, in_two_days).expect("it looks");
+    assert_eq!(late.blobs, [unnamed.sha256.clone()].into(), "the only one that nothing names");
+    // Named after all, before it is removed: a commit on its way.
+    let Record::Run(mut record) = run("tls/9", 200, None) else { unreachable!() };
+    record.asked = serde_json::json!({ "page": unnamed.sha256 });
+    put(&store, Record::Run(record));
+    let mut spared = late;
+    spared.read_on(&store.shared().reader).expect("it reads");
+    assert!(spared.blobs.is_empty(), "spared");
+    let pruned = store.retain(at(150), at(300)).expect("pruned").expect("some is old");
+    let removed = store.collect(in_two_days).expect("collected");
+    assert!(removed as u64 >= 2 * (pruned.until - 8), "{removed} of those before {}", pruned.until);
+    assert_eq!(store.collect(in_two_days).expect("collected"), 0, "all is done");
+    for name in newest.iter().chain([&unnamed.sha256]) {
+        store.shared().reader.blobs.read(name).expect("what is in force is kept");
+    }
+    assert!(older.iter().any(|name| store.shared().reader.blobs.read(name).is_err()));
+    println!("{removed} blobs removed, 0 that are named");
 }

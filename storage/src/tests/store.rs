@@ -5,7 +5,7 @@ use std::sync::Arc;
 use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Change;
 use attestd_core::name::DestinationName;
-use attestd_core::record::{RECORD_MAX, Record, Recorded};
+use attestd_core::record::{Erased, RECORD_MAX, Record, Recorded};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
 use serde_json::json;
@@ -226,4 +226,35 @@ fn pruning_is_bounded_and_touches_no_record() {
     assert_eq!(store.record(2).expect("still there").at(), at(1));
     let offline = read_offline(directory.path()).expect("it reads");
     assert_eq!(offline.history(&query(None, 100)).expect("history").len(), 20);
+}
+
+#[test]
+fn an_erased_blob_is_gone_and_the_record_says_when_by_whom_and_privately_why() {
+    let (directory, store) = started();
+    let page = Blob::new(&b"5a5a\na name"[..]);
+    let blobs = vec![page.clone()];
+    wait(store.commit(Draft { record: run("tls/a", 1, None), blobs: blobs.clone() }))
+        .expect("done");
+    let erased = Erased { at: at(2), sha256: page.sha256.clone(), by: 7, reason: "asked".into() };
+    wait(store.erase(erased.clone())).expect("erased");
+    let bytes = store.shared().reader.log.read(3).expect("a record");
+    let (leaf, private) = crate::record::split(&bytes);
+    assert_eq!(store.record(3).expect("a record"), Record::Erased(erased.clone()));
+    assert!(!leaf.windows(5).any(|five| five == b"asked"), "why is private");
+    assert!(private.is_some_and(|private| private.windows(5).any(|five| five == b"asked")));
+    let read = |store: &SledStore| store.shared().reader.blobs.read(&page.sha256);
+    wait(store.commit(Draft { record: run("tls/a", 3, None), blobs }))
+        .expect("it may be named again");
+    assert!(matches!(read(&store), Err(StoreError::Erased(_))), "but is not kept again");
+    for (sha256, says) in
+        [(page.sha256.clone(), "was erased"), ("0".repeat(64), "is not in the log")]
+    {
+        let refused = wait(store.erase(Erased { sha256, ..erased.clone() })).expect_err("refused");
+        assert!(refused.to_string().ends_with(says), "{refused}");
+    }
+    assert_eq!(state(&store).size, 5, "what is refused is not recorded");
+    drop(store);
+    let (store, mended) = SledStore::open(directory.path()).expect("it opens");
+    assert_eq!(mended, Vec::<String>::new());
+    assert!(matches!(read(&store), Err(StoreError::Erased(_))));
 }

@@ -353,3 +353,39 @@ fn a_daemon_that_cannot_start_says_why() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("set `control_socket` to a shorter one"), "{}", said.err);
 }
+
+#[test]
+fn an_erased_configuration_is_gone_and_the_log_says_when_and_why() {
+    let supplier = Supplier::copy();
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    daemon.until(LONG, "it answers", |view| is_settled(view).then_some(()));
+    let state = supplier.file("state");
+    let config = log::read(&state).records.into_iter().find_map(|record| match record {
+        Record::Configured(configured) => Some(configured.config),
+        _ => None,
+    });
+    let config = config.expect("it is configured");
+    let blob = state.join("blobs").join(&config[..2]).join(&config);
+    let text = std::fs::read_to_string(&blob).expect("the configuration is kept");
+    let (salt, rest) = text.split_once('\n').expect("lines");
+    assert_eq!(salt.len(), 32, "salted: {salt}");
+    let written = std::fs::read_to_string(supplier.file("attestd.toml")).expect("the file");
+    assert_eq!(rest, written, "and verbatim");
+    let erase = ["evidence", "erase", config.as_str(), "--reason", "Ada asked to be forgotten"];
+    let said = program::run(supplier.path(), &erase);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    assert!(!blob.exists(), "it is gone");
+    let again = program::run(supplier.path(), &erase);
+    assert!(again.code == Some(1) && again.err.contains("was erased"), "{}", again.err);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(PROMISED).success());
+    let log = log::read(&state);
+    let erased = log.records.iter().find_map(|record| match record {
+        Record::Erased(erased) => Some(erased),
+        _ => None,
+    });
+    let erased = erased.expect("a record says so");
+    assert_eq!((&erased.sha256, erased.reason.as_str()), (&config, erase[4]));
+    let alone = program::run(supplier.path(), &erase);
+    assert!(alone.err.contains("no daemon is running"), "{}", alone.err);
+}

@@ -16,7 +16,7 @@ use attestd_core::check::Evidence;
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
 use attestd_core::past::{Gap, Past};
-use attestd_core::record::{Configured, Pruned, Record, Ticked};
+use attestd_core::record::{Configured, Erased, Pruned, Record, Ticked};
 use attestd_core::settings::Problems;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -237,5 +237,13 @@ impl Store for TrialStore {
 
     fn retain(&self, _: Timestamp, _: Timestamp) -> Result<Option<Pruned>, StoreError> {
         unreachable!("deliveries remove no records")
+    }
+
+    fn collect(&self, _: Timestamp) -> Result<usize, StoreError> {
+        unreachable!("deliveries remove no blobs")
+    }
+
+    fn erase(&self, _: Erased) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!("deliveries remove no blobs")
     }
 }

@@ -7,10 +7,13 @@ mod fold;
 mod frame;
 mod fs;
 mod keep;
+pub mod key;
 mod layout;
+mod leaves;
 mod lock;
 mod log;
 mod memory;
+pub mod note;
 mod offline;
 mod pending;
 mod projection;
@@ -22,6 +25,8 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod verbatim;
 mod walk;
 mod writer;
 
@@ -29,3 +34,4 @@ pub use fs::FsError;
 pub use memory::{Fault, MemoryStore};
 pub use offline::{Offline, read as read_offline};
 pub use store::{OpenError, SledStore};
+pub use verbatim::{Parts, RolledBack, Verbatim};

@@ -12,6 +12,7 @@ use crate::entries::Entries;
 use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
+use crate::verbatim::Verbatim;
 
 /// A store as its log tells it.
 #[derive(Debug)]
@@ -37,6 +38,11 @@ impl Offline {
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });
         self.entries.find(query).into_iter().map(committed).collect()
+    }
+
+    /// The log, byte for byte, as far as it reads.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.reader)
     }
 
     /// The record at `index`.

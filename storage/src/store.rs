@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
+use attestd_core::merkle::Head;
 use attestd_core::name::DestinationName;
 use attestd_core::record::{FORMAT, Record};
 use attestd_core::state::State;
@@ -23,6 +24,7 @@ use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::pending::Pending;
 use crate::projection::{Loaded, Projection};
 use crate::reader::{self, Reader};
+use crate::verbatim::Verbatim;
 use crate::writer::{self, Job};
 
 /// Why a store could not be opened.
@@ -125,6 +127,11 @@ impl SledStore {
         self.shared.damaged.as_ref().map(|(damage, _)| damage.as_str())
     }
 
+    /// The log, byte for byte.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.shared.reader)
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
@@ -164,6 +171,11 @@ impl Drop for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         kept.write(&self.shared.reader, &fold.state);
+        if self.shared.damaged.is_none()
+            && let Err(error) = self.shared.reader.log.head()
+        {
+            tracing::warn!(%error, "The tree's hashes could not be kept; the next start makes them again.");
+        }
     }
 }
 
@@ -225,6 +237,10 @@ impl Store for SledStore {
 
     fn write_accepted(&self, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.send(move |reply| Job::Tell(at, reply)))
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        self.shared.reader.log.head()
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {

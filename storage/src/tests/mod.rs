@@ -2,4 +2,6 @@
 
 mod mending;
 mod model;
+mod note;
 mod store;
+mod tree;

@@ -1,7 +1,9 @@
 //! What attestd remembers: the evidence log, which is the record of truth, and its projection in sled, which may
 //! always be thrown away.
 
+mod behind;
 mod blobs;
+mod block;
 mod entries;
 mod fold;
 mod frame;

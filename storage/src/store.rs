@@ -18,7 +18,7 @@ use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
-use crate::keep::{Kept, Stuck, catch_up, remake};
+use crate::keep::{Kept, Stuck, catch_up, read_on, remake};
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::pending::Pending;
@@ -95,10 +95,12 @@ impl SledStore {
             None => project(directory, &reader.log, &mut mended),
         };
         let shared = match opened {
-            Ok((fold, projection, pending)) => {
+            Ok((mut fold, projection, pending)) => {
                 let newest = fold.state.size.checked_sub(1);
                 let crc = newest.and_then(|newest| reader.log.crc(newest).ok()).unwrap_or(0);
-                let kept = Mutex::new(Kept::new(directory, projection, pending, crc));
+                let mut kept = Kept::new(directory, projection, pending, crc);
+                kept.accept(&mut fold.state);
+                let kept = Mutex::new(kept);
                 Shared { reader, fold: RwLock::new(fold), kept, damaged: None }
             }
             Err(damage) => {
@@ -225,13 +227,10 @@ impl Store for SledStore {
             return Ok(());
         }
         drop(fold);
-        if self.shared.damaged.is_some() {
-            return Ok(());
+        if self.shared.damaged.is_none() {
+            let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            kept.accepted(destination, sequence, &self.shared.reader, &fold.state);
         }
-        kept.pending.add(destination, sequence);
-        kept.changes.accepted(destination, sequence);
-        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-        kept.write(&self.shared.reader, &fold.state);
         Ok(())
     }
 
@@ -250,7 +249,9 @@ impl Store for SledStore {
                 let mut kept = self.shared.kept();
                 let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
                 let state = &fold.state;
-                kept.ask(&self.shared.reader, state, |sled| sled.history(state, query))?
+                kept.ask(&self.shared.reader, state, |sled, behind| {
+                    sled.history(behind, state, query)
+                })?
             }
         };
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
@@ -264,7 +265,10 @@ impl Store for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         let state = &fold.state;
-        kept.ask(&self.shared.reader, state, |sled| sled.prune(before, limit))
+        if kept.behind.has_from_before(before) {
+            kept.write(&self.shared.reader, state);
+        }
+        kept.ask(&self.shared.reader, state, |sled, _| sled.prune(before, limit))
     }
 }
 
@@ -294,7 +298,7 @@ fn project(
             }
             let caught_up = loaded.map_err(Stuck::Projection).and_then(|loaded| {
                 let (mut fold, mut pending) = (Fold::of(loaded.state), loaded.pending);
-                catch_up(log, &mut fold, &mut pending, Some(&projection), None, log.len())?;
+                catch_up(log, &mut fold, &mut pending, Some(&projection), log.len())?;
                 Ok((fold, pending))
             });
             match caught_up {
@@ -319,7 +323,7 @@ fn project(
         Err(Stuck::Projection(error)) => {
             mended.push(format!("The projection cannot be made ({error}); history waits for it."));
             let mut fold = Fold::default();
-            match catch_up(log, &mut fold, &mut Pending::default(), None, None, size) {
+            match catch_up(log, &mut fold, &mut Pending::default(), None, size) {
                 Ok(()) => Ok((fold, None, Pending::default())),
                 Err(Stuck::Log(damage)) => Err(damage),
                 Err(Stuck::Projection(error)) => Err(chain(&error)),
@@ -331,8 +335,10 @@ fn project(
 /// Folds the log in memory as far as it reads; says why not further.
 pub(crate) fn read_through(log: &Log) -> (Fold, Entries, Option<String>) {
     let (mut fold, mut entries) = (Fold::default(), Entries::default());
-    let mut pending = Pending::default();
-    let read = catch_up(log, &mut fold, &mut pending, None, Some(&mut entries), log.len());
+    let read = read_on(log, &mut fold, log.len(), |_, index, record, changed, _| {
+        entries.add(index, record, &changed);
+        Ok(())
+    });
     let stuck = read.err().map(|stuck| match stuck {
         Stuck::Log(text) => text,
         Stuck::Projection(error) => error.0,

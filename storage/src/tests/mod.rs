@@ -1,5 +1,6 @@
 //! Tests of the store as a whole.
 
+mod backup;
 mod mending;
 mod model;
 mod note;

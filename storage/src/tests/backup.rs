@@ -126,7 +126,8 @@ fn nothing_is_written_over_and_nothing_is_half_there() {
 
 #[test]
 fn a_backup_that_was_changed_is_not_restored() {
-    let changes: [(&str, fn(&Path)); 5] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 5] = [
         ("another size is signed", |backup| {
             let note = std::fs::read_to_string(backup.join("checkpoint")).expect("read");
             std::fs::write(backup.join("checkpoint"), note.replacen("\n8\n", "\n7\n", 1)).unwrap();

@@ -18,6 +18,7 @@ mod log;
 mod memory;
 pub mod note;
 mod offline;
+mod past;
 mod pending;
 mod projection;
 mod reader;

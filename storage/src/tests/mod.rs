@@ -4,5 +4,6 @@ mod backup;
 mod mending;
 mod model;
 mod note;
+mod past;
 mod store;
 mod tree;

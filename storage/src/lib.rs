@@ -1,7 +1,10 @@
 //! What attestd remembers: the evidence log, which is the record of truth, and its projection in sled, which may
 //! always be thrown away.
 
+pub mod backup;
+mod behind;
 mod blobs;
+mod block;
 mod entries;
 mod fold;
 mod frame;
@@ -15,6 +18,7 @@ mod log;
 mod memory;
 pub mod note;
 mod offline;
+mod past;
 mod pending;
 mod projection;
 mod reader;

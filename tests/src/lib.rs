@@ -8,3 +8,4 @@ pub mod servers;
 pub mod sim;
 pub mod supplier;
 pub mod wait;
+pub mod yaml;

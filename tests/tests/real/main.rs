@@ -6,6 +6,7 @@ mod collector;
 mod harness;
 mod mail;
 mod notes;
+mod observability;
 mod prometheus;
 mod proxy;
 mod tls_servers;

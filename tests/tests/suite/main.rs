@@ -7,6 +7,7 @@ mod conformance;
 mod daemon;
 mod documents;
 mod kill;
+mod observability;
 mod simulation;
 mod telling;
 mod tidy;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attestd_core::check::Evidence;
-use attestd_core::past::{Gap, Past};
+use attestd_core::past::{Gap, GapWhy, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, HistoryQuery, StoreError};
@@ -56,6 +56,15 @@ impl Offline {
         now: Timestamp,
     ) -> Result<Vec<Gap>, StoreError> {
         self.recall(|recall| recall.gaps(query, oldest, now))
+    }
+
+    /// The time since the newest record, where no daemon runs that would write more.
+    pub fn silence(&self) -> Option<Gap> {
+        let index = self.state.size;
+        let newest = self.record(index.checked_sub(1)?).ok()?;
+        let orderly = matches!(newest, Record::Stopped { .. });
+        let why = if orderly { GapWhy::Stopped } else { GapWhy::Died };
+        Some(Gap { subject: None, from: newest.at(), to: None, why, index })
     }
 
     /// The record at `index`.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use attestd_core::name::Subject;
-use attestd_core::past::{Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
+use attestd_core::past::{GAPS_MAX, Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
 use attestd_core::record::{Record, Run};
 use attestd_core::store::{HistoryQuery, StoreError};
 use attestd_core::time::Trust;
@@ -77,7 +77,7 @@ impl Recall<'_> {
         Ok(Some(Past { newest, at: recorded, subjects, stopped }))
     }
 
-    /// The newest gaps within what a query asks for, newest first, up to its limit.
+    /// The newest gaps within what a query asks for, newest first.
     pub fn gaps(
         &self,
         query: &HistoryQuery,
@@ -94,7 +94,7 @@ impl Recall<'_> {
             (None, Some(from)) => self.newest(from)?,
             (None, None) => None,
         };
-        let mut gaps = self.stops(before, last, query.limit)?;
+        let mut gaps = self.stops(before, last)?;
         for name in names {
             self.stale(&name, before, last, end, &mut gaps)?;
         }
@@ -103,7 +103,7 @@ impl Recall<'_> {
         };
         gaps.retain(within);
         gaps.sort_by(|a, b| (b.index, b.from, &a.subject).cmp(&(a.index, a.from, &b.subject)));
-        gaps.truncate(query.limit);
+        gaps.truncate(GAPS_MAX);
         Ok(gaps)
     }
 
@@ -209,7 +209,7 @@ impl Recall<'_> {
     }
 
     /// The times without a daemon that ended after the record `before` and began by the record `last`: the newest ones.
-    fn stops(&self, before: Option<u64>, last: u64, limit: usize) -> Result<Vec<Gap>, Broken> {
+    fn stops(&self, before: Option<u64>, last: u64) -> Result<Vec<Gap>, Broken> {
         let first = before.map_or(0, |before| before + 1);
         let end = (last + 1).min(self.size - 1);
         let mut gaps = Vec::new();
@@ -217,7 +217,7 @@ impl Recall<'_> {
             let starts = self.shelf.stretch(number)?.starts;
             for place in starts.into_iter().rev() {
                 let index = number * STRETCH + u64::from(place);
-                if (first..=end).contains(&index) && gaps.len() < limit {
+                if (first..=end).contains(&index) && gaps.len() < GAPS_MAX {
                     gaps.extend(self.stopped_before(index));
                 }
             }

@@ -228,12 +228,7 @@ impl Store for TrialStore {
     fn past(&self, _: Timestamp) -> Result<Option<Past>, StoreError> {
         Ok(None)
     }
-    fn gaps(
-        &self,
-        _: &HistoryQuery,
-        _: Option<u64>,
-        _: Timestamp,
-    ) -> Result<Vec<Gap>, StoreError> {
+    fn gaps(&self, _: &HistoryQuery, _: Option<u64>, _: Timestamp) -> Result<Vec<Gap>, StoreError> {
         Ok(Vec::new())
     }
     fn prune(&self, _: Timestamp, _: usize) -> Result<usize, StoreError> {

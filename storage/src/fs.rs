@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file system refused.
@@ -68,6 +68,45 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FsError> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
+    }
+}
+
+/// Makes a directory that is for its owner alone, where it is not there, and syncs the one it is listed in.
+pub(crate) fn create_private_dir(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(path).map_err(at("create directory", path))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file whole, for its owner alone, in the place of the one before; it is there after a power cut once this
+/// returns, and until then the one before is.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let new = path.with_added_extension("new");
+    faults::check("open", &new)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&new).map_err(at("open", &new))?;
+    write_at(&file, &new, bytes, 0)?;
+    sync_data(&file, &new)?;
+    rename(&new, path)?;
+    sync_dir(path.parent().expect("a file's path has its directory"))
+}
+
+/// Removes a file, if it is there; it stays away after a power cut.
+pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", path)(error)),
+        Ok(()) => sync_dir(path.parent().expect("a file's path has its directory")),
     }
 }
 

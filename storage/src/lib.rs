@@ -7,10 +7,13 @@ mod fold;
 mod frame;
 mod fs;
 mod keep;
+pub mod key;
 mod layout;
+mod leaves;
 mod lock;
 mod log;
 mod memory;
+pub mod note;
 mod offline;
 mod past;
 mod pending;
@@ -23,6 +26,8 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod verbatim;
 mod walk;
 mod writer;
 
@@ -30,3 +35,4 @@ pub use fs::FsError;
 pub use memory::{Fault, MemoryStore};
 pub use offline::{Offline, read as read_offline};
 pub use store::{OpenError, SledStore};
+pub use verbatim::{Parts, RolledBack, Verbatim};

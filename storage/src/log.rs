@@ -4,14 +4,17 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use attestd_core::merkle::{Hash, Head};
 use attestd_core::record::FORMAT;
 use attestd_core::store::StoreError;
 use serde::Deserialize;
 
 use crate::frame::{self, Search};
 use crate::fs::{self, FsError, at, chain};
+use crate::leaves::{self, Leaves};
 use crate::segment::{self, End, Segment};
 use crate::store::OpenError;
+use crate::tree::Hashes;
 
 /// The directory of the log within the store's.
 pub(crate) const DIRECTORY: &str = "log";
@@ -25,6 +28,8 @@ pub(crate) struct Log {
     directory: PathBuf,
     segment_max: u32,
     segments: RwLock<Vec<Segment>>,
+    /// The hashes of the tree over it.
+    pub tree: Hashes,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -55,6 +60,8 @@ impl Log {
             fs::create_dir(&directory)?;
         }
         let mut found = Found::default();
+        let (tree, no_tree) = leaves::open_tree(&directory, mode);
+        let mut leaves = Leaves::new(&tree);
         let mut segments: Vec<Segment> = Vec::new();
         let firsts: Vec<u64> =
             fs::names(&directory)?.iter().filter_map(|name| segment::first_of(name)).collect();
@@ -67,7 +74,10 @@ impl Log {
             }
             let path = directory.join(segment::name(*first));
             let own = mode == Mode::Own;
-            let (mut segment, end) = Segment::scan(path, *first, own, refuse_newer)?;
+            let (mut segment, end) = Segment::scan(path, *first, own, |index, bytes| {
+                leaves.take(index, bytes);
+                refuse_newer(index, bytes)
+            })?;
             let last = place + 1 == firsts.len();
             match end {
                 End::Clean => {}
@@ -91,8 +101,10 @@ impl Log {
         if segments.is_empty() && mode == Mode::Own && found.damage.is_none() {
             segments.push(Segment::create(&directory, 0)?);
         }
+        let kept = leaves.done();
         let segments = RwLock::new(segments);
-        let log = Log { directory, segment_max, segments, failed: Mutex::new(None) };
+        let mut log = Log { directory, segment_max, segments, tree, failed: Mutex::new(None) };
+        log.settle_tree(mode, kept, no_tree, &mut found);
         Ok((log, found))
     }
 
@@ -107,11 +119,26 @@ impl Log {
         if let Some(error) = &*failed {
             return Err(StoreError::Log(error.clone()));
         }
-        self.write(records).map_err(|error| {
+        let first = self.write(records).map_err(|error| {
             let error = chain(&error);
             *failed = Some(error.clone());
             StoreError::Log(error)
-        })
+        })?;
+        let leaves: Vec<Hash> = records.iter().map(|bytes| leaves::hash(bytes)).collect();
+        if let Err(error) = self.tree.append(&leaves) {
+            // These records are in the log, and the next start makes their hashes again; nothing more is taken.
+            *failed = Some(chain(&error));
+        }
+        Ok(first)
+    }
+
+    /// How large the log is, and the root of its tree, whose hashes are now on disk too. A failure is final (S1).
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match failed {
+            Some(error) => Err(StoreError::Log(error)),
+            None => self.tree.sync().map_err(|error| self.fail(chain(&error))),
+        }
     }
 
     /// Makes every later append fail: what a record names could not be written before it (D2).
@@ -280,7 +307,8 @@ mod tests {
 
     fn files(store: &Path) -> Vec<PathBuf> {
         let directory = store.join(DIRECTORY);
-        fs::names(&directory).expect("names").iter().map(|name| directory.join(name)).collect()
+        let names = fs::names(&directory).expect("names");
+        names.iter().filter(|name| *name != "tree").map(|name| directory.join(name)).collect()
     }
 
     #[test]

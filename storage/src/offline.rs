@@ -16,6 +16,7 @@ use crate::log::{Log, Mode, SEGMENT_MAX};
 use crate::past::{self, Recall};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
+use crate::verbatim::Verbatim;
 
 /// A store as its log tells it.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Offline {
     /// Records by subject and time, newest first; all there ever were, for nothing is pruned from the log.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });
-        self.entries.find(query).into_iter().map(committed).collect()
+        self.recall(|recall| recall.history(query))?.into_iter().map(committed).collect()
     }
 
     /// What was so at a past instant; none before the first record whose time is believed.
@@ -65,6 +66,11 @@ impl Offline {
         let orderly = matches!(newest, Record::Stopped { .. });
         let why = if orderly { GapWhy::Stopped } else { GapWhy::Died };
         Some(Gap { subject: None, from: newest.at(), to: None, why, index })
+    }
+
+    /// The log, byte for byte, as far as it reads.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.reader)
     }
 
     /// The record at `index`.

@@ -5,13 +5,14 @@
 //! believed record before them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::past::{GAPS_MAX, Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
 use attestd_core::record::{Record, Run};
 use attestd_core::store::{HistoryQuery, StoreError};
 use attestd_core::time::Trust;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::entries::Entries;
 use crate::layout::Broken;
@@ -27,6 +28,8 @@ const ON_MAX: usize = 64;
 pub(crate) trait Shelf {
     /// The subjects that have or had entries, retired ones too.
     fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken>;
+    /// The newest entries of what a query names, by their records' indexes within these, newest first, up to its limit.
+    fn newest_first(&self, query: &HistoryQuery, within: &Range<u64>) -> Result<Vec<u64>, Broken>;
     /// Shows a subject's entries at or before the record `until`, newest first, until `look` has seen enough.
     fn back(
         &self,
@@ -77,6 +80,11 @@ impl Recall<'_> {
         Ok(Some(Past { newest, at: recorded, subjects, stopped }))
     }
 
+    /// The records that a query asks for, newest first.
+    pub fn history(&self, query: &HistoryQuery) -> Result<Vec<u64>, Broken> {
+        self.shelf.newest_first(query, &self.within(query)?)
+    }
+
     /// The newest gaps within what a query asks for, newest first.
     pub fn gaps(
         &self,
@@ -86,14 +94,11 @@ impl Recall<'_> {
     ) -> Result<Vec<Gap>, Broken> {
         let names = self.shelf.subjects(query.subject.as_ref())?;
         let end = query.to.unwrap_or(now).min(now);
-        let (Some(last), false) = (self.newest(end)?, names.is_empty()) else {
+        let within = self.within(query)?;
+        let (Some(last), false) = (within.end.checked_sub(1), names.is_empty()) else {
             return Ok(Vec::new());
         };
-        let before = match (oldest, query.from) {
-            (Some(oldest), _) => oldest.checked_sub(1),
-            (None, Some(from)) => self.newest(from)?,
-            (None, None) => None,
-        };
+        let before = oldest.unwrap_or(within.start).checked_sub(1);
         let mut gaps = self.stops(before, last)?;
         for name in names {
             self.stale(&name, before, last, end, &mut gaps)?;
@@ -105,6 +110,16 @@ impl Recall<'_> {
         gaps.sort_by(|a, b| (b.index, b.from, &a.subject).cmp(&(a.index, a.from, &b.subject)));
         gaps.truncate(GAPS_MAX);
         Ok(gaps)
+    }
+
+    /// The records that count as written in the time that a query asks for.
+    fn within(&self, query: &HistoryQuery) -> Result<Range<u64>, Broken> {
+        let before = |at: Option<Timestamp>, otherwise| {
+            let Some(at) = at else { return Ok(otherwise) };
+            let just_before = at.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(at);
+            Ok::<u64, Broken>(self.newest(just_before)?.map_or(0, |newest| newest + 1))
+        };
+        Ok(before(query.from, 0)?..before(query.to, self.size)?)
     }
 
     /// The newest record that counts as written by `at`.

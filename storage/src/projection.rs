@@ -101,7 +101,7 @@ impl Projection {
         fits(&meta, log)?;
         let mut loaded = Loaded::default();
         let state = &mut loaded.state;
-        state.origin = meta.origin;
+        (state.origin, state.earlier) = (meta.origin, meta.earlier);
         state.size = meta.applied;
         state.config = meta.config;
         (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
+use attestd_core::merkle::Head;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
 use attestd_core::record::{FORMAT, Record};
@@ -26,6 +27,7 @@ use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::projection::{Loaded, Projection, contained};
 use crate::reader::{self, Reader};
+use crate::verbatim::Verbatim;
 use crate::walk::Shelved;
 use crate::writer::{self, Job};
 
@@ -145,6 +147,11 @@ impl SledStore {
         })
     }
 
+    /// The log, byte for byte.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.shared.reader)
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
@@ -184,6 +191,11 @@ impl Drop for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         kept.write(&self.shared.reader, &fold.state);
+        if self.shared.damaged.is_none()
+            && let Err(error) = self.shared.reader.log.head()
+        {
+            tracing::warn!(%error, "The tree's hashes could not be kept; the next start makes them again.");
+        }
     }
 }
 
@@ -219,7 +231,7 @@ impl Store for SledStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let (waiting, origin) = {
             let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            let origin = State { origin: fold.state.origin.clone(), ..State::default() };
+            let origin = origins_of(&fold.state);
             (reader::queued(&fold.state, destination, sequence, limit), origin)
         };
         let record = |index| self.shared.reader.record(index);
@@ -247,16 +259,12 @@ impl Store for SledStore {
         Box::pin(self.send(move |reply| Job::Tell(at, reply)))
     }
 
+    fn head(&self) -> Result<Head, StoreError> {
+        self.shared.reader.log.head()
+    }
+
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
-        let indexes = match &self.shared.damaged {
-            Some((_, entries)) => entries.find(query),
-            None => {
-                let mut kept = self.shared.kept();
-                let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-                let state = &fold.state;
-                kept.ask(&self.shared.reader, state, |sled| sled.history(state, query))?
-            }
-        };
+        let indexes = self.recall(|recall| recall.history(query))?;
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
     }
@@ -283,6 +291,11 @@ impl Store for SledStore {
         let state = &fold.state;
         kept.ask(&self.shared.reader, state, |sled| sled.prune(before, limit))
     }
+}
+
+/// As much of a state as ids are made of.
+pub(crate) fn origins_of(state: &State) -> State {
+    State { origin: state.origin.clone(), earlier: state.earlier.clone(), ..State::default() }
 }
 
 /// Brings the projection up to the log, or makes it anew; an error is damage of the log.

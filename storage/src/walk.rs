@@ -1,6 +1,7 @@
 //! History in the projection: read newest first, pruned oldest first, and any gap noticed.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::past::Stretch;
@@ -8,7 +9,7 @@ use attestd_core::state::State;
 use attestd_core::store::HistoryQuery;
 use jiff::Timestamp;
 
-use crate::entries::{asks_for, is_within};
+use crate::entries::asks_for;
 use crate::layout::{self, Broken, Changes, Entry};
 use crate::past::{End, Shelf};
 use crate::projection::{Projection, contained};
@@ -27,31 +28,6 @@ struct Walk {
 }
 
 impl Projection {
-    /// The indexes of the records that a query asks for, newest first.
-    pub fn history(&self, state: &State, query: &HistoryQuery) -> Result<Vec<u64>, Broken> {
-        contained(|| {
-            let mut walks = Vec::new();
-            let mut heads = BinaryHeap::new();
-            for name in self.subjects(query.subject.as_ref())? {
-                let mut walk = self.walk(name, state)?;
-                if let Some(entry) = walk.next_within(query)? {
-                    heads.push((entry.index, walks.len()));
-                    walks.push(walk);
-                }
-            }
-            let mut found = Vec::new();
-            while found.len() < query.limit
-                && let Some((index, place)) = heads.pop()
-            {
-                found.push(index);
-                if let Some(entry) = walks[place].next_within(query)? {
-                    heads.push((entry.index, place));
-                }
-            }
-            Ok(found)
-        })
-    }
-
     /// Removes up to `limit` entries, each subject's oldest, as long as they are from before `before`.
     pub fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, Broken> {
         let (pruned, changes) = contained(|| {
@@ -153,15 +129,6 @@ impl Projection {
 }
 
 impl Walk {
-    fn next_within(&mut self, query: &HistoryQuery) -> Result<Option<Entry>, Broken> {
-        loop {
-            match self.next()? {
-                Some(entry) if !is_within(query, entry.at) => {}
-                other => return Ok(other),
-            }
-        }
-    }
-
     fn next(&mut self) -> Result<Option<Entry>, Broken> {
         let Some(pair) = self.keys.next_back() else {
             let complete = match (self.newer, self.entries) {
@@ -213,6 +180,30 @@ impl Shelf for Shelved<'_> {
         subjects.sort_unstable();
         subjects.dedup();
         Ok(subjects)
+    }
+
+    fn newest_first(&self, query: &HistoryQuery, within: &Range<u64>) -> Result<Vec<u64>, Broken> {
+        let Some(newest) = within.end.checked_sub(1) else { return Ok(Vec::new()) };
+        let mut walks = Vec::new();
+        let mut heads = BinaryHeap::new();
+        for name in self.0.subjects(query.subject.as_ref())? {
+            let mut walk = self.0.walk_from(&name, self.1, newest)?;
+            if let Some(entry) = walk.next()? {
+                heads.push((entry.index, walks.len()));
+                walks.push(walk);
+            }
+        }
+        let mut found = Vec::new();
+        while found.len() < query.limit
+            && let Some((index, place)) = heads.pop()
+            && within.contains(&index)
+        {
+            found.push(index);
+            if let Some(entry) = walks[place].next()? {
+                heads.push((entry.index, place));
+            }
+        }
+        Ok(found)
     }
 
     fn back(

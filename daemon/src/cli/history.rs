@@ -24,6 +24,13 @@ pub fn run(
     limit: usize,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        anyhow::bail!(
+            "there is nothing from {from} on and before {to}: --from must be before --to"
+        );
+    }
     let config = status::load(path)?;
     let limit = limit.min(limits::HISTORY_MAX);
     let request = Request::History { subject: subject.clone(), from, to, limit };

@@ -2,5 +2,7 @@
 
 mod mending;
 mod model;
+mod note;
 mod past;
 mod store;
+mod tree;

@@ -114,6 +114,9 @@ fn gaps_stand_in_history_as_entries_of_their_own() {
 #[test]
 fn a_time_of_which_nothing_can_be_known_is_refused_with_the_reason() {
     let directory = store_at_rest();
+    let turned = ["history", "--from", "2026-11-21", "--to", "2026-11-20"];
+    let said = program::run(directory.path(), &turned);
+    assert!(said.code == Some(1) && said.err.contains("--from must be before --to"), "{said:?}");
     for (arguments, says) in [
         (["status", "--at", "2026-11-19"], "the log begins at 2026-11-20T05:59:59Z"),
         (["status", "--at", "2999-01-01"], "2999-01-01T00:00:00Z is still to come"),

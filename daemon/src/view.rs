@@ -113,7 +113,8 @@ pub struct EntryView {
     /// The subject; everything where absent.
     #[serde(default)]
     pub subject: Option<Subject>,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`; a gap is `not_running` or `stale`.
+    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`; a gap is `not_running`,
+    /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
     #[serde(default)]

@@ -75,7 +75,11 @@ impl Recall<'_> {
             then.gap = self.gap_around(&subject, &name, newest, &then, at)?;
             subjects.insert(subject, then);
         }
-        let stopped = self.stopped_before(newest + 1);
+        let mut next = newest + 1;
+        while let Ok(Record::Restored(_)) = self.record(next) {
+            next += 1;
+        }
+        let stopped = self.stopped_before(next);
         let recorded = self.moment(newest).map_or(at, |(recorded, _)| recorded);
         Ok(Some(Past { newest, at: recorded, subjects, stopped }))
     }
@@ -242,10 +246,15 @@ impl Recall<'_> {
 
     /// The time without a daemon before the record at `index`, if that is a start.
     fn stopped_before(&self, index: u64) -> Option<Gap> {
-        let before = index.checked_sub(1)?;
         let Ok(Record::Start(start)) = self.record(index) else { return None };
-        let orderly = matches!(self.record(before), Ok(Record::Stopped { .. }));
-        let why = if orderly { GapWhy::Stopped } else { GapWhy::Died };
+        let mut before = index.checked_sub(1)?;
+        let mut why = match self.record(before) {
+            Ok(Record::Stopped { .. }) => GapWhy::Stopped,
+            _ => GapWhy::Died,
+        };
+        while let Ok(Record::Restored(_)) = self.record(before) {
+            (before, why) = (before.checked_sub(1)?, GapWhy::Restored);
+        }
         let (from, _) = self.moment(before)?;
         // By a clock that went back meanwhile, nobody knows how long it was.
         let to = Some(start.at.max(from));

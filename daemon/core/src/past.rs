@@ -86,6 +86,8 @@ pub enum GapWhy {
     Stopped,
     /// No daemon ran: it had ended without a word.
     Died,
+    /// The log was restored from a backup: what happened meanwhile is not in it.
+    Restored,
     /// Slots were not kept: no daemon ran when they were due.
     NotRunning,
     /// Slots were not kept: the run before was still going.

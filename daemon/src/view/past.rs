@@ -158,7 +158,11 @@ impl HistoryView {
 
 impl EntryView {
     fn gap(gap: &Gap) -> EntryView {
-        let what = if gap.why == GapWhy::Stale { "stale" } else { "not_running" };
+        let what = match gap.why {
+            GapWhy::Stale => "stale",
+            GapWhy::Restored => "restored",
+            _ => "not_running",
+        };
         EntryView {
             index: None,
             at: gap.from,
@@ -175,6 +179,7 @@ impl EntryView {
 pub fn spell(gap: &Gap, when: &str) -> String {
     let what = match gap.why {
         GapWhy::Stopped | GapWhy::Died => "attestd was not running",
+        GapWhy::Restored => "nothing is known",
         GapWhy::NotRunning | GapWhy::Overlap | GapWhy::Interrupted | GapWhy::Stale => {
             "not looked at"
         }
@@ -182,6 +187,7 @@ pub fn spell(gap: &Gap, when: &str) -> String {
     let why = match gap.why {
         GapWhy::Stopped => ": it had been stopped",
         GapWhy::Died => ": it had ended without a word",
+        GapWhy::Restored => ": the log was restored from a backup",
         GapWhy::NotRunning => ": slots were missed, attestd was not running",
         GapWhy::Overlap => ": slots were missed, the run before was still going",
         GapWhy::Interrupted => ": a slot was missed, attestd was stopped during the run",

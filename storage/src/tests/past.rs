@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use attestd_core::event::Change;
 use attestd_core::past::{Gap, GapWhy, Past, Then};
-use attestd_core::record::{Missed, Record, Why};
+use attestd_core::record::{Missed, Record, Restored, Why};
 use attestd_core::state::{State, SubjectState};
 use attestd_core::store::{HistoryQuery, Store};
 use attestd_core::time::Trust;
@@ -294,6 +294,36 @@ impl Told {
         times.dedup();
         times
     }
+}
+
+#[test]
+fn what_a_backup_does_not_hold_is_a_gap_up_to_the_next_start() {
+    let mut told = Told::tell(&[]);
+    told.commit(run("tls/a", 1_000, None), 1);
+    told.commit(
+        Record::Restored(Restored {
+            at: at(2_000),
+            origin: "another".to_owned(),
+            from: "origin".to_owned(),
+            size: 3,
+            root: String::new(),
+            key: String::new(),
+            by: "ada".to_owned(),
+        }),
+        1,
+    );
+    assert_eq!(told.sled.past(at(1_500)).expect("an answer").expect("recorded").stopped, None);
+    let Record::Start(mut again) = start("another") else { unreachable!("start makes a start") };
+    again.at = at(2_060);
+    told.commit(Record::Start(again), 1);
+    let (from, to) = (at(1_000), Some(at(2_060)));
+    let gap = Gap { subject: None, from, to, why: GapWhy::Restored, index: 4 };
+    for (minute, newest) in [(1_500, 2), (2_010, 3)] {
+        let past = told.sled.past(at(minute)).expect("an answer").expect("something was recorded");
+        assert_eq!((past.newest, past.stopped.as_ref()), (newest, Some(&gap)));
+    }
+    let query = crate::testing::query(None, 10);
+    assert_eq!(told.sled.gaps(&query, None, at(3_000)).expect("an answer"), [gap]);
 }
 
 proptest! {

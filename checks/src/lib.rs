@@ -7,6 +7,7 @@ pub mod dspt;
 #[cfg(test)]
 mod fixtures;
 pub mod look;
+pub mod mail_domain;
 pub mod policy_review;
 pub mod register;
 pub mod registry;

@@ -7,6 +7,7 @@ pub const KINDS: &[&CheckKind] = &[
     &crate::certificate::KIND,
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
+    &crate::mail_domain::KIND,
     &crate::policy_review::KIND,
     &crate::security_txt::KIND,
     &crate::tls::KIND,

@@ -1,5 +1,6 @@
 //! Ways of looking that kinds share, each bounded by named limits.
 
+pub mod dns;
 pub mod document;
 pub mod endpoint;
 pub mod file;

@@ -8,6 +8,7 @@ pub mod dspt;
 mod fixtures;
 pub mod look;
 pub mod mail_domain;
+pub mod ods;
 pub mod policy_review;
 pub mod register;
 pub mod registry;

@@ -7,6 +7,7 @@ pub mod file;
 pub mod front_matter;
 pub mod hello;
 pub mod http;
+pub mod json;
 pub mod parameters;
 pub mod published;
 pub mod tcp;

@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
+pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
 pub mod look;

@@ -6,6 +6,7 @@ mod collector;
 mod harness;
 mod mail;
 mod observability;
+mod packs;
 mod prometheus;
 mod proxy;
 mod tls_servers;

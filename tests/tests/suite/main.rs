@@ -7,6 +7,7 @@ mod daemon;
 mod documents;
 mod kill;
 mod observability;
+mod packs;
 mod simulation;
 mod telling;
 mod tidy;

@@ -1,6 +1,7 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
 pub mod catalogue;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use attestd_core::name::{DestinationName, Subject};
+use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Record;
 use attestd_core::state::{Changed, State};
 use jiff::Timestamp;
@@ -26,15 +27,17 @@ pub(crate) struct Behind {
     /// How many records that is.
     pub records: usize,
     entries: BTreeMap<String, Vec<Entry>>,
+    stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
     outbox: BTreeSet<(DestinationName, u64)>,
     told: Vec<(DestinationName, u64)>,
 }
 
 impl Behind {
-    /// What the record at `index`, just folded in, changed.
-    pub fn add(&mut self, index: u64, record: &Record, changed: Changed) {
+    /// What the record at `index`, just folded into `state`, changed.
+    pub fn add(&mut self, state: &State, index: u64, record: &Record, changed: Changed) {
         self.records += 1;
+        self.stretches.insert(index / STRETCH, state.stretch.clone());
         if let Some(subject) = changed.subject {
             if let Some(ordinal) = changed.entry {
                 let entry = Entry { index, ordinal, at: record.at() };
@@ -61,9 +64,9 @@ impl Behind {
         self.entries.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The subjects that have entries.
-    pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.entries.keys()
+    /// What is known of a stretch's times, where a record of it is among these.
+    pub fn stretch(&self, number: u64) -> Option<&Stretch> {
+        self.stretches.get(&number)
     }
 
     /// Whether a subject has an entry from before this instant.
@@ -79,13 +82,16 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, subjects, outbox, told, .. } = std::mem::take(self);
+        let Behind { entries, stretches, subjects, outbox, told, .. } = std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
             for block in entries.chunks(block::ENTRIES_MAX) {
                 let key = layout::numbered(layout::HISTORY, name, block[0].index);
                 changes.put(key, &block::encode(block));
             }
+        }
+        for (number, stretch) in &stretches {
+            changes.stretch(*number, stretch);
         }
         for subject in &subjects {
             changes.subject(state, subject);

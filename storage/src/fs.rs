@@ -2,7 +2,7 @@
 //! fail in a test.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -99,6 +99,21 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     sync_data(&file, &new)?;
     rename(&new, path)?;
     sync_dir(path.parent().expect("a file's path has its directory"))
+}
+
+/// Reads a small file; no more than `most` bytes of it.
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(at("read", path))?;
+    Ok(bytes)
+}
+
+/// Copies the first `length` bytes of a file to a new one, which is on disk once this returns.
+pub(crate) fn copy(from: &Path, to: &Path, length: u64) -> Result<(), FsError> {
+    let mut new = create_new(to)?;
+    io::copy(&mut open(from)?.take(length), &mut new).map_err(at("write", to))?;
+    sync_data(&new, to)
 }
 
 /// Removes a file, if it is there; it stays away after a power cut.

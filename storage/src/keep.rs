@@ -13,8 +13,9 @@ use crate::frame;
 use crate::layout::{Broken, Changes};
 use crate::log::Log;
 use crate::pending::Pending;
-use crate::projection::{self, Projection};
+use crate::projection::{self, Projection, contained};
 use crate::reader::Reader;
+use crate::walk::Shelved;
 
 /// The projection and the acknowledgements. Whoever changes the state holds this first, so that state and projection
 /// change as one.
@@ -88,16 +89,19 @@ impl Kept {
         &mut self,
         reader: &Reader,
         state: &State,
-        ask: impl Fn(&Projection, &Behind) -> Result<T, Broken>,
+        ask: impl Fn(&Shelved) -> Result<T, Broken>,
     ) -> Result<T, StoreError> {
-        let error = match self.projection.as_ref().map(|sled| ask(sled, &self.behind)) {
+        let asked = |kept: &Kept| {
+            let (sled, behind) = (kept.projection.as_ref()?, &kept.behind);
+            Some(contained(|| ask(&Shelved { sled, behind, state })))
+        };
+        let error = match asked(self) {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => error,
             None => Broken("it could not be made earlier".to_owned()),
         };
         self.rebuild(&error, reader, state);
-        let again = self.projection.as_ref().map(|sled| ask(sled, &self.behind));
-        again.unwrap_or(Err(error)).map_err(|error| StoreError::Projection(error.0))
+        asked(self).unwrap_or(Err(error)).map_err(|error| StoreError::Projection(error.0))
     }
 
     fn put(&mut self, changes: Changes, reader: &Reader, state: &State) {
@@ -161,7 +165,7 @@ pub(crate) fn catch_up(
             behind.told(pending.told(accepted));
         }
         let Some(projection) = projection else { return Ok(()) };
-        behind.add(index, record, changed);
+        behind.add(state, index, record, changed);
         if state.size < until && !behind.is_enough(state) {
             return Ok(());
         }

@@ -6,6 +6,7 @@
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
+//! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -16,6 +17,7 @@
 use std::collections::BTreeMap;
 
 use attestd_core::name::{DestinationName, Subject};
+use attestd_core::past::Stretch;
 use attestd_core::state::{Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
+pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const ACCEPTED: u8 = b'a';
@@ -93,6 +96,11 @@ impl Changes {
         }
     }
 
+    /// What is known of a stretch's times.
+    pub fn stretch(&mut self, number: u64, stretch: &Stretch) {
+        self.put(stretch_key(number), &stretch_value(stretch));
+    }
+
     /// An event as it is now: waiting, or accepted.
     pub fn event(&mut self, state: &State, destination: &DestinationName, sequence: u64) {
         let (name, queue) = (destination.as_str(), state.outbox.0.get(destination));
@@ -128,6 +136,47 @@ impl Changes {
         };
         self.put(META.to_vec(), &json(&meta));
     }
+}
+
+/// The key of a stretch.
+pub(crate) fn stretch_key(number: u64) -> Vec<u8> {
+    [&[STRETCHES][..], &number.to_be_bytes()].concat()
+}
+
+/// Whether the clock was believed before it (1 or 0), its earliest time (12 bytes, or none), the places of its starts.
+fn stretch_value(stretch: &Stretch) -> Vec<u8> {
+    let mut value = vec![u8::from(stretch.believed), u8::from(stretch.earliest.is_some())];
+    if let Some(earliest) = stretch.earliest {
+        value.extend(time(earliest));
+    }
+    value.extend(&stretch.starts);
+    value
+}
+
+/// Reads a stretch back.
+pub(crate) fn read_stretch(value: &[u8]) -> Option<Stretch> {
+    let ([believed, has_time], rest) = value.split_first_chunk()?;
+    let (earliest, starts) = match has_time {
+        0 => (None, rest),
+        _ => {
+            let (bytes, starts) = rest.split_first_chunk()?;
+            (Some(read_time(*bytes)?), starts)
+        }
+    };
+    Some(Stretch { believed: *believed == 1, earliest, starts: starts.to_vec() })
+}
+
+fn time(at: Timestamp) -> [u8; 12] {
+    let mut value = [0; 12];
+    value[..8].copy_from_slice(&at.as_second().to_be_bytes());
+    value[8..].copy_from_slice(&at.subsec_nanosecond().to_be_bytes());
+    value
+}
+
+fn read_time(value: [u8; 12]) -> Option<Timestamp> {
+    let (second, nanosecond) = value.split_first_chunk()?;
+    let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
+    Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()
 }
 
 /// A key of a name.
@@ -206,11 +255,22 @@ mod tests {
 
     proptest! {
         #[test]
+        #[test]
+        fn a_stretch_is_read_back(
+            believed: bool, ms in prop::option::of(0..2_000_000_000_000i64), starts: Vec<u8>,
+        ) {
+            let earliest = ms.map(|ms| Timestamp::from_millisecond(ms).expect("in range"));
+            let stretch = Stretch { believed, earliest, starts };
+            prop_assert_eq!(read_stretch(&stretch_value(&stretch)), Some(stretch));
+        }
+
+        #[test]
         fn foreign_keys_and_values_are_refused_and_never_panic(
             key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             prop_assert!(unseal(&key, &value).is_err() || crc(&key, &value[4..])[..] == value[..4]);
             let _ = (name(&key), name_and_number(&key), number(&key, &value));
+            let _ = read_stretch(&value);
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! What attestd remembers: the evidence log, which is the record of truth, and its projection in sled, which may
 //! always be thrown away.
 
+pub mod backup;
 mod behind;
 mod blobs;
 mod block;
@@ -17,6 +18,7 @@ mod log;
 mod memory;
 pub mod note;
 mod offline;
+mod past;
 mod pending;
 mod projection;
 mod reader;

@@ -132,6 +132,15 @@ impl Log {
         Ok(first)
     }
 
+    /// The files of the first `size` records, and how much of each they need, in bytes.
+    pub fn files(&self, size: u64) -> Vec<(PathBuf, u32)> {
+        let segments = self.segments();
+        let needed = segments.iter().filter(|segment| segment.first < size || segment.first == 0);
+        let length =
+            |segment: &Segment| segment.bounds(size).map_or(segment.end, |(start, _)| start);
+        needed.map(|segment| (segment.path.clone(), length(segment))).collect()
+    }
+
     /// How large the log is, and the root of its tree, whose hashes are now on disk too. A failure is final (S1).
     pub fn head(&self) -> Result<Head, StoreError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();

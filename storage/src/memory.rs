@@ -7,6 +7,7 @@ use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
 use attestd_core::merkle::{Head, Tree, leaf_hash};
 use attestd_core::name::DestinationName;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -15,6 +16,8 @@ use attestd_core::{BoxFuture, Timestamp};
 use crate::blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
+use crate::layout::Broken;
+use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::reader;
 use crate::record::{self, Seal};
@@ -136,7 +139,7 @@ impl Inner {
         };
         let changed =
             fold.apply(record, &older).map_err(|error| StoreError::Log(error.to_string()))?;
-        self.entries.add(index, record, &changed);
+        self.entries.add(&self.fold.state, index, record, &changed);
         if let Record::Accepted(accepted) = record {
             self.pending.told(accepted);
         }
@@ -160,9 +163,17 @@ impl Inner {
     }
 
     fn record(&self, index: u64) -> Result<Record, StoreError> {
+        record::decode(index, self.bytes(index)?)
+    }
+
+    fn bytes(&self, index: u64) -> Result<&[u8], StoreError> {
         let bytes = usize::try_from(index).ok().and_then(|index| self.log.get(index));
-        let bytes = bytes.ok_or_else(|| StoreError::Missing(format!("record {index}")))?;
-        record::decode(index, bytes)
+        bytes.map(Vec::as_slice).ok_or_else(|| StoreError::Missing(format!("record {index}")))
+    }
+
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let bytes = |index| self.bytes(index).map(<[u8]>::to_vec);
+        past::from_memory(&self.entries, &bytes, self.fold.state.size, ask)
     }
 
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
@@ -219,6 +230,19 @@ impl Store for MemoryStore {
         let inner = self.inner();
         let committed = |index| Ok(Committed { index, record: inner.record(index)? });
         inner.entries.find(query).into_iter().map(committed).collect()
+    }
+
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.inner().recall(|recall| recall.past(at))
+    }
+
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.inner().recall(|recall| recall.gaps(query, oldest, now))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

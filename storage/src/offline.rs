@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use attestd_core::check::Evidence;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, HistoryQuery, StoreError};
+use jiff::Timestamp;
 
 use crate::blobs::Blobs;
 use crate::entries::Entries;
+use crate::layout::Broken;
 use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::past::{self, Recall};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
 use crate::verbatim::Verbatim;
@@ -45,6 +49,21 @@ impl Offline {
         Verbatim(&self.reader)
     }
 
+    /// What was so at a past instant; none before the first record whose time is believed.
+    pub fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.recall(|recall| recall.past(at))
+    }
+
+    /// The newest gaps within what a query asks for: see [`attestd_core::store::Store::gaps`].
+    pub fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.recall(|recall| recall.gaps(query, oldest, now))
+    }
+
     /// The record at `index`.
     pub fn record(&self, index: u64) -> Result<Record, StoreError> {
         self.reader.record(index)
@@ -53,5 +72,10 @@ impl Offline {
     /// The evidence in the run at `index`.
     pub fn evidence(&self, index: u64) -> Result<Evidence, StoreError> {
         self.reader.evidence(index)
+    }
+
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let bytes = |index| self.reader.log.read(index);
+        past::from_memory(&self.entries, &bytes, self.state.size, ask)
     }
 }

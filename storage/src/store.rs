@@ -8,6 +8,7 @@ use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
 use attestd_core::merkle::Head;
 use attestd_core::name::DestinationName;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::{FORMAT, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -19,8 +20,10 @@ use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
 use crate::keep::{Kept, Stuck, catch_up, read_on, remake};
+use crate::layout::Broken;
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::projection::{Loaded, Projection};
 use crate::reader::{self, Reader};
@@ -132,6 +135,22 @@ impl SledStore {
     /// The log, byte for byte.
     pub fn verbatim(&self) -> Verbatim<'_> {
         Verbatim(&self.shared.reader)
+    }
+
+    /// Asks history, in sled or, where the log is damaged, in memory.
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let shared = &self.shared;
+        let bytes = |index| shared.reader.log.read(index);
+        if let Some((_, entries)) = &shared.damaged {
+            let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            return past::from_memory(entries, &bytes, fold.state.size, ask);
+        }
+        let mut kept = shared.kept();
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let (state, size) = (&fold.state, fold.state.size);
+        kept.ask(&shared.reader, state, |shelved| {
+            ask(&Recall { shelf: shelved, bytes: &bytes, size })
+        })
     }
 
     #[cfg(test)]
@@ -248,14 +267,24 @@ impl Store for SledStore {
             None => {
                 let mut kept = self.shared.kept();
                 let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-                let state = &fold.state;
-                kept.ask(&self.shared.reader, state, |sled, behind| {
-                    sled.history(behind, state, query)
-                })?
+                kept.ask(&self.shared.reader, &fold.state, |shelved| shelved.history(query))?
             }
         };
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
+    }
+
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.recall(|recall| recall.past(at))
+    }
+
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.recall(|recall| recall.gaps(query, oldest, now))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -268,7 +297,7 @@ impl Store for SledStore {
         if kept.behind.has_from_before(before) {
             kept.write(&self.shared.reader, state);
         }
-        kept.ask(&self.shared.reader, state, |sled, _| sled.prune(before, limit))
+        kept.ask(&self.shared.reader, state, |shelved| shelved.sled.prune(state, before, limit))
     }
 }
 
@@ -335,8 +364,8 @@ fn project(
 /// Folds the log in memory as far as it reads; says why not further.
 pub(crate) fn read_through(log: &Log) -> (Fold, Entries, Option<String>) {
     let (mut fold, mut entries) = (Fold::default(), Entries::default());
-    let read = read_on(log, &mut fold, log.len(), |_, index, record, changed, _| {
-        entries.add(index, record, &changed);
+    let read = read_on(log, &mut fold, log.len(), |state, index, record, changed, _| {
+        entries.add(state, index, record, &changed);
         Ok(())
     });
     let stuck = read.err().map(|stuck| match stuck {

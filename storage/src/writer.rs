@@ -164,7 +164,7 @@ impl Group<'_> {
             let changed = fold
                 .apply(record, &|of| shared.reader.subject_of(of))
                 .map_err(|error| shared.reader.log.fail(error.to_string()))?;
-            kept.behind.add(index, record, changed);
+            kept.behind.add(&fold.state, index, record, changed);
             if let Record::Accepted(accepted) = record {
                 kept.behind.told(kept.pending.told(accepted));
             }

@@ -30,6 +30,8 @@ pub enum Request {
         /// The newest this many.
         limit: usize,
     },
+    /// A signed checkpoint of the log as it is now.
+    Checkpoint,
 }
 
 /// What it answers.
@@ -42,6 +44,13 @@ pub enum Answer {
     Checked(Vec<CheckedView>),
     /// History, newest first.
     History(Vec<EntryView>),
+    /// A checkpoint.
+    Checkpoint {
+        /// The signed note.
+        note: String,
+        /// The key that it is signed with, as text.
+        key: String,
+    },
     /// Why not.
     Refused(String),
 }

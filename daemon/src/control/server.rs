@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, CheckedView, Request};
+use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
@@ -45,6 +46,8 @@ pub struct Server {
     pub monitor: mpsc::Sender<Message>,
     /// The checks in force, for explanations.
     pub checks: tokio::sync::watch::Receiver<Checks>,
+    /// What signs the log.
+    pub checkpoints: Arc<Checkpoints>,
     /// Who runs this.
     pub organisation: tokio::sync::watch::Receiver<String>,
 }
@@ -135,6 +138,13 @@ async fn answer(server: &Server, request: Request) -> Answer {
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
         }
+        Request::Checkpoint => match server.checkpoints.clone().made().await {
+            Ok(note) => Answer::Checkpoint {
+                note: note.to_string(),
+                key: server.checkpoints.verifier().to_string(),
+            },
+            Err(error) => Answer::Refused(error.to_string()),
+        },
     }
 }
 

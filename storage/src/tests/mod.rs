@@ -1,7 +1,9 @@
 //! Tests of the store as a whole.
 
+mod backup;
 mod mending;
 mod model;
 mod note;
+mod past;
 mod store;
 mod tree;

@@ -5,6 +5,7 @@ mod certificates;
 mod collector;
 mod harness;
 mod mail;
+mod notes;
 mod observability;
 mod packs;
 mod prometheus;

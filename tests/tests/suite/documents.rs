@@ -76,7 +76,8 @@ const SAMPLE_HEAD: &str = "\
 # `systemctl reload attestd` takes it up. This file is kept in the evidence log at each start and reload: no secrets here,
 # they go into credentials (systemd/attestd.service, LoadCredential=).
 
-# systemd says where the state is (StateDirectory=), so `state_directory` is not set.
+# systemd says where the state is (StateDirectory=), so `state_directory` is not set, nor `key_directory`, which is the same
+# path with -key added: the signing key and the newest checkpoint, outside the store and its backup.
 control_socket = \"/run/attestd/control.sock\"
 
 # The zone in which cron lines count.

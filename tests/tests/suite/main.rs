@@ -1,6 +1,7 @@
 //! The suites that cross crates, a module each.
 
 mod bad_input;
+mod checkpoints;
 mod cli;
 mod conformance;
 mod daemon;

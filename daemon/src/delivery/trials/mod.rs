@@ -16,6 +16,7 @@ use attestd_core::check::Evidence;
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
 use attestd_core::merkle::Head;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Configured, Record, Ticked};
 use attestd_core::settings::Problems;
 use attestd_core::state::State;
@@ -226,6 +227,12 @@ impl Store for TrialStore {
         Err(StoreError::Missing("a tree".to_owned()))
     }
     fn history(&self, _: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn past(&self, _: Timestamp) -> Result<Option<Past>, StoreError> {
+        Ok(None)
+    }
+    fn gaps(&self, _: &HistoryQuery, _: Option<u64>, _: Timestamp) -> Result<Vec<Gap>, StoreError> {
         Ok(Vec::new())
     }
     fn prune(&self, _: Timestamp, _: usize) -> Result<usize, StoreError> {

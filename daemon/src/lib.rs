@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod evidence;
 pub mod housekeeping;
 pub mod last_words;
 pub mod limits;

@@ -366,7 +366,7 @@ fn start_record(shared: &Shared, config: &Config, clock: Trust) -> Draft {
 
 /// SHA-256 of this program's file, read in pieces: its 25 MB at once would be most of what the daemon ever needs, and
 /// the allocator, having seen so large a piece, would give nothing back any more.
-fn program() -> std::io::Result<String> {
+pub(crate) fn program() -> std::io::Result<String> {
     let mut file = File::open("/proc/self/exe")?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {

@@ -52,10 +52,15 @@ impl SigningKey {
 
     /// The note that a checkpoint becomes when it is signed.
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let (text, verifier) = (checkpoint.text(), self.verifier(&checkpoint.origin));
+        self.sign_text(&checkpoint.origin, &checkpoint.text())
+    }
+
+    /// The note that a text becomes when it is signed under a name. Whoever chooses the text sees to it that it reads as
+    /// nothing else that this key signs.
+    pub fn sign_text(&self, name: &str, text: &str) -> String {
         let signature = self.0.sign(text.as_bytes());
-        let signature = note::base64(&[&verifier.id(), signature.as_ref()].concat());
-        format!("{text}\n— {} {signature}\n", checkpoint.origin)
+        let signature = note::base64(&[&self.verifier(name).id(), signature.as_ref()].concat());
+        format!("{text}\n— {name} {signature}\n")
     }
 
     /// The public key, under a name ([`note::key_name`]).

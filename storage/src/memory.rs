@@ -89,6 +89,11 @@ impl MemoryStore {
         self.inner().log.clone()
     }
 
+    /// The blobs that were kept, by their SHA-256.
+    pub fn blobs(&self) -> BTreeMap<String, Blob> {
+        self.inner().blobs.clone()
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

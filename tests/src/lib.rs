@@ -2,6 +2,7 @@
 
 pub mod golden;
 pub mod log;
+pub mod packs;
 pub mod program;
 pub mod receiver;
 pub mod servers;

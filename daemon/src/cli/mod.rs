@@ -2,6 +2,7 @@
 
 mod check;
 mod check_config;
+mod evidence;
 mod explain;
 mod history;
 mod kinds;
@@ -99,6 +100,9 @@ enum Verb {
         #[arg(long, value_name = "ADDR")]
         resolve: Option<std::net::IpAddr>,
     },
+    /// Verify an evidence pack
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {
@@ -149,6 +153,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Probe { targets, ca, sni, resolve } => {
             probe::run(&targets, ca, sni, resolve, cli.json)
         }
+        Verb::Evidence(evidence) => evidence::run(evidence, cli.json),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ mod harness;
 mod mail;
 mod notes;
 mod observability;
+mod packs;
 mod prometheus;
 mod proxy;
 mod tls_servers;

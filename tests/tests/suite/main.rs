@@ -8,6 +8,7 @@ mod daemon;
 mod documents;
 mod kill;
 mod observability;
+mod packs;
 mod simulation;
 mod telling;
 mod tidy;

@@ -102,6 +102,11 @@ impl Shelf for Entries {
         let stretch = usize::try_from(number).ok().and_then(|number| self.stretches.get(number));
         stretch.cloned().ok_or_else(|| Broken(format!("stretch {number} is missing")))
     }
+
+    fn newest_stretch(&self, _: u64, at: Timestamp) -> Result<Option<u64>, Broken> {
+        let place = self.stretches.iter().rposition(|stretch| stretch.has_by(at));
+        Ok(place.map(|place| place as u64))
+    }
 }
 
 /// Whether a query for `asked` wants this subject: itself, or any of the check's, or any.

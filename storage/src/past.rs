@@ -41,6 +41,8 @@ pub(crate) trait Shelf {
     fn after(&self, subject: &str, index: u64, limit: usize) -> Result<Vec<u64>, Broken>;
     /// What is known of a stretch's times.
     fn stretch(&self, number: u64) -> Result<Stretch, Broken>;
+    /// The newest of so many stretches that has a believed time at or before `at`.
+    fn newest_stretch(&self, stretches: u64, at: Timestamp) -> Result<Option<u64>, Broken>;
 }
 
 /// Where a walk back ended.
@@ -129,20 +131,16 @@ impl Recall<'_> {
     /// The newest record that counts as written by `at`.
     fn newest(&self, at: Timestamp) -> Result<Option<u64>, Broken> {
         let stretches = self.size.div_ceil(STRETCH);
-        for number in (0..stretches).rev() {
-            let stretch = self.shelf.stretch(number)?;
-            if stretch.earliest.is_some_and(|earliest| earliest <= at) {
-                let mut newest = self.newest_in(number, &stretch, None, at);
-                for next in number + 1..stretches {
-                    if newest != Some(next * STRETCH - 1) {
-                        break;
-                    }
-                    newest = self.newest_in(next, &self.shelf.stretch(next)?, newest, at);
-                }
-                return Ok(newest.or(Some(((number + 1) * STRETCH).min(self.size) - 1)));
+        let Some(number) = self.shelf.newest_stretch(stretches, at)? else { return Ok(None) };
+        let mut newest = self.newest_in(number, &self.shelf.stretch(number)?, None, at);
+        for next in number + 1..stretches {
+            if newest != Some(next * STRETCH - 1) {
+                break;
             }
+            newest = self.newest_in(next, &self.shelf.stretch(next)?, newest, at);
         }
-        Ok(None)
+        // Where the log no longer has the records, the place is known no closer.
+        Ok(newest.or(Some(((number + 1) * STRETCH).min(self.size) - 1)))
     }
 
     /// The newest in one stretch; `newest` is what the stretch before ended with, where that counts.

@@ -154,6 +154,22 @@ impl Shelf for Shelved<'_> {
     fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
         self.behind.stretch(number).map_or_else(|| self.sled.stretch(number), |s| Ok(s.clone()))
     }
+
+    /// In one scan: a look for each of thousands would take most of the answer's time.
+    fn newest_stretch(&self, stretches: u64, at: Timestamp) -> Result<Option<u64>, Broken> {
+        let mut scan = self.0.db.scan_prefix([layout::STRETCHES]).rev();
+        for number in (0..stretches).rev() {
+            let (key, sealed) = scan.next().transpose()?.unwrap_or_default();
+            if *key != *layout::stretch_key(number) {
+                return Err(Broken(format!("stretch {number} is missing")));
+            }
+            let stretch = layout::read_stretch(layout::unseal(&key, &sealed)?);
+            if stretch.is_some_and(|stretch| stretch.has_by(at)) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Projection {

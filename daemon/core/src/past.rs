@@ -115,6 +115,11 @@ impl Stretch {
         Stretch { believed, ..Stretch::default() }
     }
 
+    /// Whether something in it counts as written by `at`.
+    pub fn has_by(&self, at: Timestamp) -> bool {
+        self.earliest.is_some_and(|earliest| earliest <= at)
+    }
+
     /// Takes in the record at `index`; `believed` is whether the clock is from it on.
     pub fn add(&mut self, index: u64, record: &Record, believed: bool) {
         if believed {

@@ -157,13 +157,21 @@ impl Shelf for Shelved<'_> {
 
     /// In one scan: a look for each of thousands would take most of the answer's time.
     fn newest_stretch(&self, stretches: u64, at: Timestamp) -> Result<Option<u64>, Broken> {
-        let mut scan = self.0.db.scan_prefix([layout::STRETCHES]).rev();
+        let mut scan = None;
         for number in (0..stretches).rev() {
-            let (key, sealed) = scan.next().transpose()?.unwrap_or_default();
-            if *key != *layout::stretch_key(number) {
-                return Err(Broken(format!("stretch {number} is missing")));
-            }
-            let stretch = layout::read_stretch(layout::unseal(&key, &sealed)?);
+            let stretch = match self.behind.stretch(number) {
+                Some(stretch) => Some(stretch.clone()),
+                None => {
+                    let key = layout::stretch_key(number);
+                    let from_here = || self.sled.db.range(..=key.clone()).rev();
+                    let (found, sealed) =
+                        scan.get_or_insert_with(from_here).next().transpose()?.unwrap_or_default();
+                    if *found != *key {
+                        return Err(Broken(format!("stretch {number} is missing")));
+                    }
+                    layout::read_stretch(layout::unseal(&found, &sealed)?)
+                }
+            };
             if stretch.is_some_and(|stretch| stretch.has_by(at)) {
                 return Ok(Some(number));
             }

@@ -61,7 +61,8 @@ impl Daemon {
     /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
     pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, key, recovered) = open(&config, &clock).await?;
+        let (store, key, mut recovered) = open(&config, &clock).await?;
+        recovered.extend(just_restored(&store));
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
         let mut anchor = None;
@@ -211,7 +212,7 @@ impl Daemon {
                 ended = &mut self.monitoring => break Some(ended),
                 () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
                 _ = hangup.recv() => self.reload("SIGHUP").await,
-                changed = self.config_changed.recv() => if changed.is_some() {
+                changed = self.config_changed.recv() => if changed.is_some() && self.is_rewritten() {
                     self.reload("its file changed").await;
                 },
             }
@@ -236,6 +237,13 @@ impl Daemon {
         ended?;
         self.checkpoints.made().await.context("the log's last checkpoint cannot be made")?;
         Ok(())
+    }
+
+    /// Whether the configuration's file holds something else than what is in force: one that was written just before the
+    /// start is said to have changed, and is what was read.
+    fn is_rewritten(&self) -> bool {
+        let text = std::fs::read(&self.config.path);
+        text.map_or(true, |text| text != self.config.text.as_bytes())
     }
 
     /// Takes another configuration: all of it or, with every error told, none of it.
@@ -328,6 +336,19 @@ async fn open(
     );
 }
 
+/// What is to be said where this is the first start since the store was restored from a backup.
+fn just_restored(store: &dyn Store) -> Option<String> {
+    let mut last = None;
+    store.read(&mut |state| last = state.size.checked_sub(1));
+    match store.record(last?) {
+        Ok(Record::Restored(restored)) => Some(format!(
+            "It was restored from a backup of {} records by {}; what was recorded after the backup is not in it.",
+            restored.size, restored.by
+        )),
+        _ => None,
+    }
+}
+
 /// The alerts of the daemon's own check.
 fn own_alerts(store: &dyn Store) -> Alerts {
     let mut alerts = Alerts::default();
@@ -377,7 +398,8 @@ pub(crate) fn program() -> std::io::Result<String> {
     }
 }
 
-fn new_origin() -> String {
+/// An origin that no other log has.
+pub fn new_origin() -> String {
     let mut bytes = [0_u8; 16];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut bytes).expect("the operating system gives random bytes");

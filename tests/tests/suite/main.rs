@@ -1,5 +1,6 @@
 //! The suites that cross crates, a module each.
 
+mod backup;
 mod bad_input;
 mod checkpoints;
 mod cli;

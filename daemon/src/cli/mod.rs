@@ -95,7 +95,7 @@ enum Verb {
         #[arg(long, value_name = "ADDR")]
         resolve: Option<std::net::IpAddr>,
     },
-    /// Verify an evidence pack
+    /// Export evidence as a pack that anybody can verify, and verify one
     #[command(subcommand)]
     Evidence(evidence::Evidence),
     /// Print completions for a shell
@@ -148,7 +148,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Probe { targets, ca, sni, resolve } => {
             probe::run(&targets, ca, sni, resolve, cli.json)
         }
-        Verb::Evidence(evidence) => evidence::run(evidence, cli.json),
+        Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -229,7 +229,7 @@ impl Store for MemoryStore {
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let inner = self.inner();
         let committed = |index| Ok(Committed { index, record: inner.record(index)? });
-        inner.entries.find(query).into_iter().map(committed).collect()
+        inner.recall(|recall| recall.history(query))?.into_iter().map(committed).collect()
     }
 
     fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {

@@ -132,11 +132,6 @@ impl SledStore {
         self.shared.damaged.as_ref().map(|(damage, _)| damage.as_str())
     }
 
-    /// The log, byte for byte.
-    pub fn verbatim(&self) -> Verbatim<'_> {
-        Verbatim(&self.shared.reader)
-    }
-
     /// Asks history, in sled or, where the log is damaged, in memory.
     fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
         let shared = &self.shared;
@@ -151,6 +146,11 @@ impl SledStore {
         kept.ask(&shared.reader, state, |shelved| {
             ask(&Recall { shelf: shelved, bytes: &bytes, size })
         })
+    }
+
+    /// The log, byte for byte.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.shared.reader)
     }
 
     #[cfg(test)]
@@ -262,14 +262,7 @@ impl Store for SledStore {
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
-        let indexes = match &self.shared.damaged {
-            Some((_, entries)) => entries.find(query),
-            None => {
-                let mut kept = self.shared.kept();
-                let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-                kept.ask(&self.shared.reader, &fold.state, |shelved| shelved.history(query))?
-            }
-        };
+        let indexes = self.recall(|recall| recall.history(query))?;
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
     }

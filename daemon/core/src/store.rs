@@ -54,7 +54,7 @@ pub enum StoreError {
 pub struct HistoryQuery {
     /// Only this subject, or only subjects of this check where it names no target.
     pub subject: Option<Subject>,
-    /// From this instant on.
+    /// From this instant on, as records count: see [`Store::past`].
     pub from: Option<Timestamp>,
     /// Until before this instant.
     pub to: Option<Timestamp>,
@@ -89,8 +89,8 @@ pub trait Store: Send + Sync {
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError>;
     /// What was so at a past instant; none before the first record whose time is believed.
     fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError>;
-    /// The newest gaps within what a query asks for, newest first, up to its limit. `oldest` is the oldest record that was
-    /// listed, where older ones were left out.
+    /// The newest gaps within the time that a query asks for, newest first, up to [`crate::past::GAPS_MAX`]. `oldest` is
+    /// the oldest record that was listed, where older ones were left out.
     fn gaps(
         &self,
         query: &HistoryQuery,

@@ -10,6 +10,7 @@ mod probe;
 mod run;
 mod show;
 mod status;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +46,11 @@ enum Verb {
         file: Option<PathBuf>,
     },
     /// Show how everything stands, from the running daemon or from the log at rest
-    Status,
+    Status {
+        /// As at a past instant: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        at: Option<Timestamp>,
+    },
     /// Look at a check or a subject now, through the running daemon where there is one
     ///
     /// Without a running daemon it looks, judges and prints, but records nothing. The exit code is that of a monitoring
@@ -57,15 +62,15 @@ enum Verb {
         #[arg(long)]
         explain: bool,
     },
-    /// Show what happened, newest first
+    /// Show what happened, newest first, and where nothing was looked at
     History {
         /// CHECK or CHECK/TARGET; everything where absent
         subject: Option<Subject>,
-        /// From this instant on, such as 2026-11-01T00:00:00Z
-        #[arg(long)]
+        /// From this time on: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
         from: Option<Timestamp>,
-        /// Until before this instant
-        #[arg(long)]
+        /// Until before this time
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
         to: Option<Timestamp>,
         /// The newest this many
         #[arg(long, default_value_t = 50)]
@@ -138,7 +143,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Run => run::run(&config()),
         Verb::CheckConfig { file } => Ok(check_config::run(&file.unwrap_or_else(config))),
-        Verb::Status => status::run(&config(), cli.json),
+        Verb::Status { at } => status::run(&config(), at, cli.json),
         Verb::Check { subject, explain } => check::run(&config(), &subject, explain, cli.json),
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)

@@ -6,7 +6,7 @@ pub mod server;
 use attestd_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::view::{EntryView, StatusView, SubjectView};
+use crate::view::{HistoryView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,11 @@ use crate::view::{EntryView, StatusView, SubjectView};
 pub enum Request {
     /// The status of everything.
     Status,
+    /// The status of everything as at a past instant.
+    StatusAt {
+        /// The instant.
+        at: Timestamp,
+    },
     /// A run now, of a check or of one of its subjects; the answer comes when it has ended.
     Check {
         /// The check, with or without a target.
@@ -48,7 +53,7 @@ pub enum Answer {
     /// What ran.
     Checked(Vec<CheckedView>),
     /// History, newest first.
-    History(Vec<EntryView>),
+    History(HistoryView),
     /// A checkpoint.
     Checkpoint {
         /// The signed note.

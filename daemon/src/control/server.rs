@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::store::HistoryQuery;
+use attestd_core::store::{HistoryQuery, StoreError};
 use attestd_core::{Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -18,7 +18,7 @@ use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
-use crate::view::{EntryView, StatusView, SubjectView};
+use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -134,6 +134,7 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
 async fn answer(server: &Server, request: Request) -> Answer {
     match request {
         Request::Status => Answer::Status(server.status()),
+        Request::StatusAt { at } => server.status_at(at).await,
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
@@ -192,6 +193,24 @@ impl Server {
         Answer::Checked(subjects.iter().filter_map(one).collect())
     }
 
+    async fn status_at(&self, at: Timestamp) -> Answer {
+        if let Err(ahead) = NotThen::if_ahead(at, self.shared.clock.now()) {
+            return Answer::Refused(ahead.to_string());
+        }
+        let organisation = self.organisation.borrow().clone();
+        let store = self.shared.store.clone();
+        reading(move || {
+            Ok(match store.past(at)? {
+                Some(past) => Answer::Status(StatusView::as_at(&past, &organisation, at, true)),
+                None => {
+                    let first = store.record(0).ok().map(|record| record.at());
+                    Answer::Refused(NotThen::too_early(at, first).to_string())
+                }
+            })
+        })
+        .await
+    }
+
     async fn history(
         &self,
         subject: Option<Subject>,
@@ -199,20 +218,25 @@ impl Server {
         to: Option<Timestamp>,
         limit: usize,
     ) -> Answer {
-        let query = HistoryQuery { subject, from, to, limit: limit.min(limits::HISTORY_MAX) };
-        let store = self.shared.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let limit = limit.min(limits::HISTORY_MAX);
+        // One more than is shown: whether there is one is told.
+        let query = HistoryQuery { subject, from, to, limit: limit.saturating_add(1) };
+        let (store, now) = (self.shared.store.clone(), self.shared.clock.now());
+        reading(move || {
             let records = store.history(&query)?;
+            let gaps = |query: &_, oldest| store.gaps(query, oldest, now);
             let whole = |index| store.record(index).ok();
-            Ok(records.iter().filter_map(|record| EntryView::of(record, &whole)).collect())
-        });
-        match read.await {
-            Ok(Ok(entries)) => Answer::History(entries),
-            Ok(Err(error)) => {
-                let error: attestd_core::store::StoreError = error;
-                Answer::Refused(error.to_string())
-            }
-            Err(_) => Answer::Refused("reading history panicked: a defect of attestd".to_owned()),
-        }
+            Ok(Answer::History(HistoryView::of(query, records, gaps, &whole)?))
+        })
+        .await
+    }
+}
+
+/// Answers from the store, on a thread that may wait for the disk.
+async fn reading(read: impl FnOnce() -> Result<Answer, StoreError> + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Answer::Refused(error.to_string()),
+        Err(_) => Answer::Refused("reading history panicked: a defect of attestd".to_owned()),
     }
 }

@@ -14,6 +14,7 @@ use attestd_storage::note::{Checkpoint, Note, Verifier, key_name};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::evidence::seal_text;
 use crate::monitor::Message;
 use crate::own::{self, Conditions};
 
@@ -68,6 +69,13 @@ pub fn rolled_back(store: &SledStore, directory: &KeyDirectory) -> anyhow::Resul
     Ok(store.verbatim().check(&stated.head).err().map(|error| error.to_string()))
 }
 
+/// The seal of a pack of the log called `name`: a note over nothing but that name and a hash.
+pub fn seal(key: &SigningKey, name: &str, sums: &str) -> Option<String> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let is_hash = sums.len() == 64 && sums.bytes().all(hex);
+    is_hash.then(|| key.sign_text(name, &seal_text(name, sums)))
+}
+
 impl Checkpoints {
     /// Of this log; none is made yet.
     pub fn new(
@@ -119,6 +127,11 @@ impl Checkpoints {
         *made = head.size;
         self.newest.send_replace(Some(note.clone()));
         Ok(note)
+    }
+
+    /// Signs the list of an evidence pack's files, by its hash; whoever may ask over the control socket may export.
+    pub fn seal(&self, sums: &str) -> Option<String> {
+        seal(&self.key, &self.name(), sums)
     }
 
     /// Makes one whenever it is due, until cancelled.

@@ -92,6 +92,11 @@ impl KeyDirectory {
         SigningKey::load(&path)
     }
 
+    /// Whether a key lies here.
+    pub fn has_key(&self) -> bool {
+        self.0.join(KEY).exists()
+    }
+
     /// The newest checkpoint, a signed note, if one was kept.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, FsError> {
         let path = self.checkpoint_path();

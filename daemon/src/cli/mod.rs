@@ -120,7 +120,7 @@ enum Verb {
         #[arg(long, value_name = "KEY")]
         key: Option<attestd_storage::note::Verifier>,
     },
-    /// Verify an evidence pack
+    /// Export evidence as a pack that anybody can verify, and verify one
     #[command(subcommand)]
     Evidence(evidence::Evidence),
     /// Print completions for a shell
@@ -175,7 +175,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Probe { targets, ca, sni, resolve } => {
             probe::run(&targets, ca, sni, resolve, cli.json)
         }
-        Verb::Evidence(evidence) => evidence::run(evidence, cli.json),
+        Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -37,6 +37,11 @@ pub enum Request {
     },
     /// A signed checkpoint of the log as it is now.
     Checkpoint,
+    /// The log's signature on an evidence pack.
+    Seal {
+        /// The SHA-256 of the list of the pack's files, in hex.
+        sums: String,
+    },
 }
 
 /// What it answers.
@@ -56,6 +61,8 @@ pub enum Answer {
         /// The key that it is signed with, as text.
         key: String,
     },
+    /// A seal: the signed note.
+    Sealed(String),
     /// Why not.
     Refused(String),
 }

@@ -146,6 +146,10 @@ async fn answer(server: &Server, request: Request) -> Answer {
             },
             Err(error) => Answer::Refused(error.to_string()),
         },
+        Request::Seal { sums } => match server.checkpoints.seal(&sums) {
+            Some(note) => Answer::Sealed(note),
+            None => Answer::Refused("only a SHA-256 is sealed".to_owned()),
+        },
     }
 }
 

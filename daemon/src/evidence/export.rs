@@ -11,6 +11,7 @@ use attestd_core::merkle::{Hash, Tile};
 use attestd_core::record::Recorded;
 use attestd_core::store::StoreError;
 use attestd_core::{CheckId, Timestamp};
+use attestd_storage::Verbatim;
 use attestd_storage::note::{Checkpoint, Verifier};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -32,6 +33,20 @@ pub trait Source {
     fn hashes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
     /// The blob with this SHA-256; `Missing` where there is none.
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError>;
+}
+
+impl Source for Verbatim<'_> {
+    fn parts(&self, index: u64) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        Verbatim::parts(self, index).map(|parts| (parts.leaf, parts.private))
+    }
+
+    fn hashes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        Verbatim::hashes(self, level, range)
+    }
+
+    fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        Verbatim::blob(self, sha256)
+    }
 }
 
 /// What is wished of a pack.
@@ -127,7 +142,7 @@ fn write(
     let from = wish.from.min(to);
     let mut choice = Choice::new(from, to, wish.check.clone());
     for index in 0..size {
-        let record = Verbatim::read(source, index)?;
+        let record = Text::read(source, index)?;
         choice.take(index, &record.leaf()?, record.private.as_deref());
     }
     let selection = choice.end(size);
@@ -136,7 +151,7 @@ fn write(
     let mut records = 0;
     let mut file = pack.begin(files::RECORDS)?;
     for index in selection.indexes() {
-        let record = Verbatim::read(source, index)?;
+        let record = Text::read(source, index)?;
         let (leaf, private) = (record.leaf()?, record.private.as_deref().filter(|_| !wish.redact));
         let line =
             Line { i: index, leaf: (&*record.leaf).into(), private: private.map(Into::into) };
@@ -205,19 +220,19 @@ fn finish(
 }
 
 /// A record's parts, as text.
-struct Verbatim {
+struct Text {
     index: u64,
     leaf: String,
     private: Option<String>,
 }
 
-impl Verbatim {
-    fn read(source: &dyn Source, index: u64) -> Result<Verbatim, ExportError> {
+impl Text {
+    fn read(source: &dyn Source, index: u64) -> Result<Text, ExportError> {
         let (leaf, private) = source.parts(index)?;
         let text = |bytes| {
             String::from_utf8(bytes).map_err(|error| ExportError::Record(index, error.to_string()))
         };
-        Ok(Verbatim { index, leaf: text(leaf)?, private: private.map(text).transpose()? })
+        Ok(Text { index, leaf: text(leaf)?, private: private.map(text).transpose()? })
     }
 
     fn leaf(&self) -> Result<Leaf<'_>, ExportError> {

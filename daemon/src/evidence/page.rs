@@ -213,11 +213,11 @@ fn lapses(out: &mut String, told: &Told, end: Timestamp) {
     }
     out.push_str("<h4>Lapses</h4>\n<table>\n");
     for lapse in lapses.iter().take(ROWS_MAX) {
-        let until = if lapse.to == end { "still at the end".to_owned() } else { short(lapse.to) };
+        let until = if lapse.to == end { "still at the end".to_owned() } else { long(lapse.to) };
         let _ = writeln!(
             out,
             "<tr><td class=\"t\">{} – {until}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-            short(lapse.from),
+            long(lapse.from),
             length(hours(lapse.from, lapse.to)),
             text(&lapse.says),
         );
@@ -234,8 +234,8 @@ fn gaps(out: &mut String, told: &Told) {
     for gap in told.gaps.iter().take(ROWS_MAX) {
         let count = gap.count.map_or("many".to_owned(), |count| count.to_string());
         let stretch = match gap.from == gap.to {
-            true => short(gap.from),
-            false => format!("{} – {}", short(gap.from), short(gap.to)),
+            true => long(gap.from),
+            false => format!("{} – {}", long(gap.from), long(gap.to)),
         };
         let _ = writeln!(
             out,
@@ -262,7 +262,7 @@ fn evidence(out: &mut String, story: &Story, told: &Told) {
             "<tr><td class=\"t\"><a href=\"{}\">{}</a></td><td class=\"t\">{}{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             files::RECORDS,
             piece.record,
-            short(piece.at),
+            long(piece.at),
             again(piece),
             word(Some(piece.status)),
             match piece.says.as_str() {
@@ -279,7 +279,7 @@ fn evidence(out: &mut String, story: &Story, told: &Told) {
 fn again(piece: &Piece) -> String {
     match piece.again {
         0 => String::new(),
-        n => format!("<br><span class=\"soft\">the same {n}× until {}</span>", short(piece.last)),
+        n => format!("<br><span class=\"soft\">the same {n}× until {}</span>", long(piece.last)),
     }
 }
 
@@ -360,10 +360,6 @@ fn length(hours: f64) -> String {
 
 fn long(at: Timestamp) -> String {
     at.to_zoned(london()).strftime("%-d %b %Y %H:%M").to_string()
-}
-
-fn short(at: Timestamp) -> String {
-    at.to_zoned(london()).strftime("%-d %b %H:%M").to_string()
 }
 
 /// Where the axis is marked: at midnights or at the first of months, six or so.

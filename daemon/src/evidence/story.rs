@@ -217,8 +217,7 @@ impl Story {
     pub fn end(mut self) -> Story {
         let (from, to) = (self.from, self.to);
         for told in self.subjects.values_mut() {
-            let now = told.now.take();
-            told.turn(to, now, from, to);
+            told.turn(to, None, from, to);
         }
         self
     }

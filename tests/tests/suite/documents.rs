@@ -234,7 +234,8 @@ fn the_verbs_that_documents_name_are_there_and_the_readme_names_all() {
 fn the_options_that_the_readme_names_are_there() {
     let cli = attestd::cli::Cli::command();
     let mut options: Vec<String> = vec!["--help".to_owned(), "--version".to_owned()];
-    let commands = std::iter::once(&cli).chain(cli.get_subcommands());
+    let verbs = cli.get_subcommands().flat_map(|verb| verb.get_subcommands().chain([verb]));
+    let commands = std::iter::once(&cli).chain(verbs);
     for argument in commands.flat_map(clap::Command::get_arguments) {
         options.extend(argument.get_long().map(|long| format!("--{long}")));
     }

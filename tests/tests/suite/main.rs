@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod daemon;
 mod documents;
+mod evidence;
 mod kill;
 mod observability;
 mod packs;

@@ -17,6 +17,7 @@ use self::source::Place;
 pub use self::status::{Edition, Level};
 use crate::data;
 use crate::look::http;
+use crate::ods::Code;
 use crate::register::{self, Ignored, NotApplicable, Source};
 
 mod export;
@@ -199,22 +200,6 @@ struct Override {
     date: Date,
     source: String,
     authorised_by: PersonId,
-}
-
-/// An ODS code: opaque, and compared in upper case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Code(String);
-
-impl std::str::FromStr for Code {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Code, String> {
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if plain && (1..=12).contains(&text.len()) {
-            return Ok(Code(text.to_ascii_uppercase()));
-        }
-        Err(format!("{text:?} is no ODS code, which is 1 to 12 letters and digits"))
-    }
 }
 
 /// What a target carries.

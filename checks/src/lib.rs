@@ -4,10 +4,14 @@ pub mod certificate;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
+pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
 pub mod look;
+pub mod mail_domain;
+pub mod ods;
 pub mod policy_review;
 pub mod register;
 pub mod registry;
+pub mod security_txt;
 pub mod tls;

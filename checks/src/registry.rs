@@ -7,7 +7,11 @@ pub const KINDS: &[&CheckKind] = &[
     &crate::certificate::KIND,
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
+    &crate::fhir_endpoint::KIND,
+    &crate::mail_domain::KIND,
+    &crate::ods::KIND,
     &crate::policy_review::KIND,
+    &crate::security_txt::KIND,
     &crate::tls::KIND,
 ];
 

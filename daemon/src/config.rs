@@ -25,6 +25,8 @@ pub struct Config {
     pub organisation: String,
     /// Where the store is.
     pub state_directory: PathBuf,
+    /// Where the signing key and the newest checkpoint are: outside the store and its backup (T8).
+    pub key_directory: PathBuf,
     /// Where a running daemon is reached.
     pub control_socket: PathBuf,
     /// How many runs at once.
@@ -148,10 +150,20 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     let state_directory = match settings.text("state_directory") {
         Some(text) => directory.join(text.value),
         None => match std::env::var_os("STATE_DIRECTORY") {
-            Some(given) => PathBuf::from(given),
+            // Of several, the first: the second is for the key.
+            Some(given) => std::env::split_paths(&given).next().unwrap_or_default(),
             None => directory.join("state"),
         },
     };
+    let key_directory = match settings.text("key_directory") {
+        Some(text) => directory.join(text.value),
+        None => beside(&state_directory),
+    };
+    if key_directory.starts_with(&state_directory) {
+        let what =
+            "the key may not lie within the state directory, or its backup would hold the key";
+        settings.error("key_directory", what);
+    }
     let control_socket = settings.text("control_socket").map(|text| directory.join(text.value));
     let zone = zone(settings).unwrap_or_else(|| "Europe/London".to_owned());
     let concurrency = settings.integer("concurrency", 1..=256).unwrap_or(limits::CONCURRENCY);
@@ -191,12 +203,20 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
             }
         }),
         state_directory,
+        key_directory,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         retention,
         people,
         checks,
         telling,
     })
+}
+
+/// The state directory's path with `-key` added.
+fn beside(state_directory: &Path) -> PathBuf {
+    let mut path = state_directory.components().collect::<PathBuf>().into_os_string();
+    path.push("-key");
+    path.into()
 }
 
 fn retention(settings: &Settings<'_>) -> Retention {

@@ -1,11 +1,13 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
 pub mod catalogue;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod evidence;
 pub mod housekeeping;
 pub mod last_words;
 pub mod limits;

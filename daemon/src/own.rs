@@ -1,18 +1,20 @@
 //! The built-in check `attestd`: the daemon's own conditions, judged and told like everything else (F7).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::Alerts;
 use attestd_core::schedule::Schedule;
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
-    Look, Means, Nature, ProbeError, Severity, Target, Timestamp,
+    Look, Means, Nature, ProbeError, Severity, Subject, Target, Timestamp, Trigger,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfiguredCheck;
+use crate::monitor::Checks;
+use crate::monitor::run::Job;
 
 /// The kind of the one check that nobody configures.
 pub const KIND: CheckKind = CheckKind {
@@ -30,7 +32,8 @@ pub const KIND: CheckKind = CheckKind {
 const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
-destination accepts what it is sent, how much room the disk has, and whether the store had to be mended.
+destination accepts what it is sent, how much room the disk has, whether the store had to be mended, and which key signs
+the evidence log.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -65,6 +68,12 @@ pub const STORE_RECOVERED: &str = "store_recovered";
 pub const LOG_NOT_WRITTEN: &str = "log_not_written";
 /// The log is damaged before its end.
 pub const LOG_DAMAGED: &str = "log_damaged";
+/// The log is not what its newest checkpoint says.
+pub const LOG_ROLLED_BACK: &str = "log_rolled_back";
+/// The newest checkpoint is not beside the key.
+pub const CHECKPOINT_NOT_KEPT: &str = "checkpoint_not_kept";
+/// The key that signs checkpoints.
+pub const SIGNING_KEY: &str = "signing_key_introduced";
 
 const FINDINGS: &[FindingSpec] = &[
     FindingSpec {
@@ -80,8 +89,32 @@ const FINDINGS: &[FindingSpec] = &[
         means: Means::Fail,
         severity: Severity::Critical,
         message: "the evidence log is damaged before its end, and nothing is written to it: {why}",
-        remedy: "keep a copy of the state directory for the audit, then move it aside and see what touched it",
+        remedy: "keep a copy of the state directory for the audit, then move it and the checkpoint beside the key aside, and see what touched it",
         reference: "attestd semantics S2",
+    },
+    FindingSpec {
+        code: LOG_ROLLED_BACK,
+        means: Means::Fail,
+        severity: Severity::Critical,
+        message: "the evidence log was rolled back or rewritten, and nothing is written to it: {why}",
+        remedy: "find out who changed the state directory; restore the whole log, or, to begin another, move it and the checkpoint beside the key aside",
+        reference: "attestd semantics S3",
+    },
+    FindingSpec {
+        code: CHECKPOINT_NOT_KEPT,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "the newest checkpoint of the evidence log could not be kept beside the key: {error}",
+        remedy: "see to the key directory: until then a log that is rolled back is only noticed by who has the heartbeats",
+        reference: "attestd semantics S3",
+    },
+    FindingSpec {
+        code: SIGNING_KEY,
+        means: Means::Note,
+        severity: Severity::Notice,
+        message: "the evidence log is signed with the key {key}",
+        remedy: "nothing is wrong: keep this key where this machine cannot change it, and hold every evidence pack against it",
+        reference: "attestd semantics T3",
     },
     FindingSpec {
         code: CLOCK_UNTRUSTED,
@@ -237,19 +270,38 @@ pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
     })
 }
 
+/// The first look of a new log, before any other check's: the key is the first that anybody is told.
+pub fn job(checks: &Checks) -> Job {
+    let id = KIND.name.parse().expect("a plain id");
+    let check = checks.get(&id).cloned().expect("the daemon's own check is always there");
+    let target = target();
+    Job {
+        check,
+        subject: Subject::new(id, Some(target.name.clone())),
+        target: Ok(Arc::new(target)),
+        trigger: Trigger::First,
+        slot: OnceLock::new(),
+        delay: Duration::ZERO,
+        asker: None,
+    }
+}
+
+fn target() -> Target {
+    Target {
+        name: "daemon".parse().expect("a plain name"),
+        nature: Nature::Local,
+        files: Vec::new(),
+        spec: serde_json::Value::Null,
+    }
+}
+
 struct Own {
     conditions: Arc<Conditions>,
 }
 
 impl Check for Own {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
-        let target = Target {
-            name: "daemon".parse().expect("a plain name"),
-            nature: Nature::Local,
-            files: Vec::new(),
-            spec: serde_json::Value::Null,
-        };
-        Box::pin(std::future::ready(Ok(vec![target])))
+        Box::pin(std::future::ready(Ok(vec![target()])))
     }
 
     fn probe<'a>(&'a self, _: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {

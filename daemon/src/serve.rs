@@ -16,6 +16,7 @@ use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
 use attestd_storage::SledStore;
+use attestd_storage::key::{KeyDirectory, SigningKey};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
@@ -23,12 +24,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::checkpoints::{self, Checkpoints};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
 use crate::delivery::Deliveries;
 use crate::monitor::shared::Shared;
-use crate::monitor::{Checks, Ends, Message, Monitor};
+use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
 use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
@@ -38,6 +40,7 @@ pub struct Daemon {
     config: Config,
     shared: Arc<Shared>,
     server: Arc<Server>,
+    checkpoints: Arc<Checkpoints>,
     monitor: mpsc::Sender<Message>,
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
@@ -59,7 +62,8 @@ impl Daemon {
     /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
     pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered) = open(&config, &clock).await?;
+        let (store, key, mut recovered) = open(&config, &clock).await?;
+        recovered.extend(just_restored(&store));
         let store: Arc<dyn Store> = Arc::new(store);
         let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
         let mut anchor = None;
@@ -80,6 +84,16 @@ impl Daemon {
         let checks = checks(&config, &shared);
         let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
+
+        let keys = KeyDirectory(config.key_directory.clone());
+        let checkpoints = Checkpoints::new(store.clone(), shared.conditions.clone(), keys, key);
+        let checkpoints = Arc::new(checkpoints);
+        checkpoints.introduce();
+        let job = own::job(&checks);
+        if shared.state(&job.subject).is_none() {
+            run::perform(&shared, &job).await?;
+        }
+        checkpoints.clone().made().await?;
 
         let rest = TaskTracker::new();
         let (stop_monitor, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -108,6 +122,7 @@ impl Daemon {
         let seed = u64::from_str_radix(&sha256_hex(origin(&*store).as_bytes())[..16], 16);
         let mut deliveries =
             Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
+        deliveries.checkpoint = checkpoints.newest();
         let senders = config.telling.senders(&clock);
         deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
@@ -119,6 +134,7 @@ impl Daemon {
             shared: shared.clone(),
             monitor: tell_monitor.clone(),
             checks: checks_rx,
+            checkpoints: checkpoints.clone(),
             organisation: organisation_rx,
         });
         let listener = server::listen(&config.control_socket)?;
@@ -136,11 +152,14 @@ impl Daemon {
             progress,
         };
         rest.spawn(keep.run(stop_rest.clone()));
+        let (check, tell) = (checkpoints.clone(), tell_monitor.clone());
+        rest.spawn(check.run(clock.clone(), tell, stop_rest.clone()));
         rest.close();
         Ok(Daemon {
             config,
             shared,
             server,
+            checkpoints,
             monitor: tell_monitor,
             due,
             checks: checks_tx,
@@ -161,6 +180,11 @@ impl Daemon {
     /// What answers questions about it.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// The key that verifies the log's checkpoints, as text.
+    pub fn verifier(&self) -> String {
+        self.checkpoints.verifier().to_string()
     }
 
     /// The log's origin.
@@ -191,7 +215,7 @@ impl Daemon {
                 ended = &mut self.monitoring => break Some(ended),
                 () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
                 _ = hangup.recv() => self.reload("SIGHUP").await,
-                changed = self.config_changed.recv() => if changed.is_some() {
+                changed = self.config_changed.recv() => if changed.is_some() && self.is_rewritten() {
                     self.reload("its file changed").await;
                 },
             }
@@ -214,7 +238,15 @@ impl Daemon {
             last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
         }
         ended?;
+        self.checkpoints.made().await.context("the log's last checkpoint cannot be made")?;
         Ok(())
+    }
+
+    /// Whether the configuration's file holds something else than what is in force: one that was written just before the
+    /// start is said to have changed, and is what was read.
+    fn is_rewritten(&self) -> bool {
+        let text = std::fs::read(&self.config.path);
+        text.map_or(true, |text| text != self.config.text.as_bytes())
     }
 
     /// Takes another configuration: all of it or, with every error told, none of it.
@@ -241,6 +273,10 @@ impl Daemon {
         anyhow::ensure!(
             config.state_directory == self.config.state_directory,
             "`state_directory` changed, which needs a restart"
+        );
+        anyhow::ensure!(
+            config.key_directory == self.config.key_directory,
+            "`key_directory` changed, which needs a restart"
         );
         let listener = telemetry::Running::listen(&config.telling, Some(&self.metrics))?;
         let clock = self.shared.clock.clone();
@@ -274,21 +310,47 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store; says what was mended.
-async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledStore, Vec<String>)> {
+/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended.
+async fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(SledStore, SigningKey, Vec<String>)> {
     let directory = config.state_directory.clone();
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
-    let (store, recovered) = opened.context("the store cannot be opened")?;
-    if let Some(damage) = store.damage() {
-        let origin = store.origin().unwrap_or_default();
-        last_words::say(&config.telling, &origin, clock, own::LOG_DAMAGED, damage).await;
-        anyhow::bail!(
-            "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
-             the audit, then move the directory aside",
-            config.state_directory.display()
-        );
+    let keys = KeyDirectory(config.key_directory.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let (store, recovered) =
+            SledStore::open(&directory).context("the store cannot be opened")?;
+        let wrong = match store.damage() {
+            Some(damage) => Some((own::LOG_DAMAGED, damage.to_owned())),
+            None => checkpoints::rolled_back(&store, &keys)?.map(|why| (own::LOG_ROLLED_BACK, why)),
+        };
+        let key = checkpoints::key(&keys)?;
+        anyhow::Ok((store, key, recovered, wrong))
+    });
+    let (store, key, recovered, wrong) = opened.await??;
+    let Some((code, why)) = wrong else { return Ok((store, key, recovered)) };
+    let origin = store.origin().unwrap_or_default();
+    last_words::say(&config.telling, &origin, clock, code, &why).await;
+    let what = if code == own::LOG_DAMAGED { "is damaged" } else { "was rolled back or rewritten" };
+    anyhow::bail!(
+        "the evidence log in {} {what}, and nothing is written to it: {why}; keep a copy of it for the audit, then \
+         move the directory and {} aside",
+        config.state_directory.display(),
+        KeyDirectory(config.key_directory.clone()).checkpoint_path().display(),
+    );
+}
+
+/// What is to be said where this is the first start since the store was restored from a backup.
+fn just_restored(store: &dyn Store) -> Option<String> {
+    let mut last = None;
+    store.read(&mut |state| last = state.size.checked_sub(1));
+    match store.record(last?) {
+        Ok(Record::Restored(restored)) => Some(format!(
+            "It was restored from a backup of {} records by {}; what was recorded after the backup is not in it.",
+            restored.size, restored.by
+        )),
+        _ => None,
     }
-    Ok((store, recovered))
 }
 
 /// The alerts of the daemon's own check.
@@ -329,7 +391,7 @@ fn start_record(shared: &Shared, config: &Config, clock: Trust) -> Draft {
 
 /// SHA-256 of this program's file, read in pieces: its 25 MB at once would be most of what the daemon ever needs, and
 /// the allocator, having seen so large a piece, would give nothing back any more.
-fn program() -> std::io::Result<String> {
+pub(crate) fn program() -> std::io::Result<String> {
     let mut file = File::open("/proc/self/exe")?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {
@@ -340,8 +402,8 @@ fn program() -> std::io::Result<String> {
     }
 }
 
-/// 32 hex digits that nobody can guess.
-fn random() -> String {
+/// 32 hex digits that nobody can guess: an origin that no other log has, or salt.
+pub fn random() -> String {
     let mut bytes = [0_u8; 16];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut bytes).expect("the operating system gives random bytes");

@@ -1,15 +1,19 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
+mod past;
+
 use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
+use attestd_core::past::Gap;
 use attestd_core::record::{Record, Run};
-use attestd_core::state::{State, SubjectState};
+use attestd_core::state::{LastRun, State, SubjectState};
 use attestd_core::store::Committed;
-use attestd_core::{Means, Nature, Severity, Status, Subject, Timestamp};
+use attestd_core::{Component, Finding, Means, Nature, Severity, Status, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+pub use past::{HistoryView, NotThen, PastView, spell, until};
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub struct StatusView {
     pub organisation: String,
     /// When this was so.
     pub at: Timestamp,
+    /// What makes it a view of the past, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastView>,
     /// Whether a running daemon says so, or the log at rest.
     pub running: bool,
     /// Every subject.
@@ -26,7 +33,7 @@ pub struct StatusView {
     pub outbox: Vec<WaitingView>,
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pruned: Option<PrunedView>,
+    pub pruned: Option<Box<PrunedView>>,
 }
 
 /// What was removed from the evidence log by retention.
@@ -62,6 +69,9 @@ pub struct SubjectView {
     /// What to do about that.
     #[serde(default)]
     pub remedy: Option<String>,
+    /// In a view of the past: the time around it in which the subject was not looked at though that was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
     /// What was found.
     pub findings: Vec<FindingView>,
 }
@@ -78,10 +88,12 @@ pub struct FindingView {
     pub means: Means,
     /// How near or bad.
     pub severity: Severity,
-    /// Since when.
-    pub since: Timestamp,
-    /// Whether it has been told.
-    pub firing: bool,
+    /// Since when; not known of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Whether it has been told; not known of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firing: Option<bool>,
     /// The sentence.
     pub message: String,
     /// What to do.
@@ -99,16 +111,22 @@ pub struct WaitingView {
     pub events: usize,
 }
 
-/// One entry of history.
+/// One entry of history, or a gap in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EntryView {
-    /// The record's index in the log.
-    pub index: u64,
-    /// When.
+    /// The record's index in the log; a gap has none.
+    #[serde(default)]
+    pub index: Option<u64>,
+    /// When; of a gap, since when.
     pub at: Timestamp,
-    /// The subject.
-    pub subject: Subject,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`.
+    /// Until when a gap lasted; absent where it is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// The subject; everything where absent.
+    #[serde(default)]
+    pub subject: Option<Subject>,
+    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`; a gap is `not_running`,
+    /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
     #[serde(default)]
@@ -136,9 +154,7 @@ impl StatusView {
             .map(|(s, _)| s)
             .filter(|s| !state.subjects.contains_key(s));
         subjects.extend(not_yet.map(SubjectView::not_yet_seen));
-        subjects.sort_by_key(|view| {
-            (Status::ALL.iter().position(|s| *s == view.status), view.subject.clone())
-        });
+        subjects.sort_by_key(by_status);
         let queues = state.outbox.0.iter().filter(|(_, queue)| !queue.waiting.is_empty());
         let outbox = queues.map(|(destination, queue)| WaitingView {
             destination: destination.to_string(),
@@ -147,9 +163,10 @@ impl StatusView {
         StatusView {
             organisation: organisation.to_owned(),
             at: now,
+            past: None,
             running: expected.is_some(),
             outbox: outbox.collect(),
-            pruned: PrunedView::of(state),
+            pruned: PrunedView::of(state).map(Box::new),
             subjects,
         }
     }
@@ -171,16 +188,8 @@ impl SubjectView {
         let stale = state
             .is_stale(now)
             .then(|| "stale: it should have been looked at again since, and was not".to_owned());
-        let unseen = match (reason, last) {
-            (Some(reason), Some(last)) => Some(match &last.standing {
-                Some(standing) => {
-                    let days = now.duration_since(standing.seen_at).as_hours() / 24;
-                    format!("seen {days} days ago; since then: {}", reason.message)
-                }
-                None => reason.message.clone(),
-            }),
-            _ => stale.or_else(|| partly_unseen(state)),
-        };
+        let unseen = last.and_then(|last| standing_since(last, now));
+        let unseen = unseen.or(stale).or_else(|| partly_unseen(state));
         let found = state.alerts.0.values().filter(|alert| alert.absent_since.is_none());
         let mut findings: Vec<FindingView> =
             found.map(|alert| FindingView::of(&state.kind, alert)).collect();
@@ -194,6 +203,7 @@ impl SubjectView {
             due: last.and_then(|last| last.due),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen,
+            gap: None,
             findings,
         }
     }
@@ -208,6 +218,7 @@ impl SubjectView {
             due: None,
             unseen: Some("not yet seen".to_owned()),
             remedy: None,
+            gap: None,
             findings: Vec::new(),
         }
     }
@@ -228,19 +239,43 @@ impl SubjectView {
     }
 }
 
+/// The order in which subjects are shown: the worst first.
+fn by_status(view: &SubjectView) -> (Option<usize>, Subject) {
+    (Status::ALL.iter().position(|status| *status == view.status), view.subject.clone())
+}
+
+/// Why a run saw nothing, and how old the reading is that stands meanwhile.
+fn standing_since(last: &LastRun, now: Timestamp) -> Option<String> {
+    let reason = last.unseen.as_ref()?;
+    Some(match &last.standing {
+        Some(standing) => {
+            let days = now.duration_since(standing.seen_at).as_hours() / 24;
+            format!("seen {days} days ago; since then: {}", reason.message)
+        }
+        None => reason.message.clone(),
+    })
+}
+
 /// What of a subject that was seen was not, in the words of its `not_seen` alerts.
 fn partly_unseen(state: &SubjectState) -> Option<String> {
     let alerts = state.alerts.0.values().filter(|alert| alert.absent_since.is_none());
-    let reason = |alert: &Alert| {
+    unseen_parts(alerts.filter_map(|alert| {
         let not_seen = alert.finding.key.code.0 == NOT_SEEN.code;
         let reason = alert.finding.values.get("reason").filter(|_| not_seen)?.as_str()?;
-        Some(match &alert.finding.key.component {
-            Some(component) => format!("{component}: {reason}"),
-            None => reason.to_owned(),
-        })
+        Some((&alert.finding.key.component, reason))
+    }))
+}
+
+/// Components with why they were not seen, a line each.
+fn unseen_parts<'a>(
+    parts: impl Iterator<Item = (&'a Option<Component>, &'a str)>,
+) -> Option<String> {
+    let one = |(component, reason): (&Option<Component>, &str)| match component {
+        Some(component) => format!("{component}: {reason}"),
+        None => reason.to_owned(),
     };
-    let reasons: Vec<String> = alerts.filter_map(reason).collect();
-    (!reasons.is_empty()).then(|| reasons.join("\n"))
+    let lines: Vec<String> = parts.map(one).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The exit code of several: 2 outranks 3 outranks 1 outranks 0; none at all is Unknown.
@@ -252,16 +287,22 @@ pub fn plugin_code(codes: impl Iterator<Item = u8>) -> u8 {
 impl FindingView {
     /// The view of an alert's finding.
     pub fn of(kind: &str, alert: &Alert) -> FindingView {
-        let key = &alert.finding.key;
+        let firing = Some(alert.phase == Phase::Firing);
+        FindingView { since: Some(alert.since), firing, ..FindingView::found(kind, &alert.finding) }
+    }
+
+    /// The view of a finding of which nothing more is known.
+    fn found(kind: &str, finding: &Finding) -> FindingView {
+        let key = &finding.key;
         let spec = catalogue::spec(kind, &key.code.0);
         FindingView {
             code: key.code.to_string(),
             component: key.component.as_ref().map(ToString::to_string),
-            means: alert.finding.means,
-            severity: alert.finding.severity,
-            since: alert.since,
-            firing: alert.phase == Phase::Firing,
-            message: catalogue::message(kind, key, &alert.finding.values),
+            means: finding.means,
+            severity: finding.severity,
+            since: None,
+            firing: None,
+            message: catalogue::message(kind, key, &finding.values),
             remedy: spec.map_or("", |spec| spec.remedy).to_owned(),
             reference: spec.map_or("", |spec| spec.reference).to_owned(),
         }
@@ -272,9 +313,10 @@ impl EntryView {
     /// The view of a record, where it is part of a subject's history. `whole` reads the run that a `same` refers to.
     pub fn of(committed: &Committed, whole: &dyn Fn(u64) -> Option<Record>) -> Option<EntryView> {
         let entry = |subject: &Subject, what: &str, status, detail| EntryView {
-            index: committed.index,
+            index: Some(committed.index),
             at: committed.record.at(),
-            subject: subject.clone(),
+            to: None,
+            subject: Some(subject.clone()),
             what: what.to_owned(),
             status,
             detail,

@@ -90,27 +90,31 @@ impl Blobs {
         fs::remove(&path)
     }
 
-    /// The names of all blobs, and when each was written.
-    pub fn names(&self) -> Result<Vec<(String, SystemTime)>, FsError> {
-        let mut names = Vec::new();
-        if !self.directory.is_dir() {
-            return Ok(names);
-        }
-        for begin in fs::names(&self.directory)?.into_iter().filter(|name| name.len() == 2) {
-            for name in fs::names(&self.directory.join(begin))? {
-                if is_hash(&name) {
-                    let path = self.path(&name);
-                    let meta = path.metadata().map_err(at("look at", &path))?;
-                    names.push((name, meta.modified().map_err(at("look at", &path))?));
-                }
-            }
-        }
-        Ok(names)
+    /// When a blob was written.
+    pub fn written(&self, sha256: &str) -> Result<SystemTime, FsError> {
+        let path = self.path(sha256);
+        let meta = path.metadata().map_err(at("look at", &path))?;
+        meta.modified().map_err(at("look at", &path))
     }
 
     /// Removes a blob that no record names any more. Called while no commit is under way.
     pub fn remove(&self, sha256: &str) -> Result<(), FsError> {
         fs::remove(&self.path(sha256))
+    }
+
+    /// The names of all there are.
+    pub fn all(&self) -> Result<Vec<String>, FsError> {
+        let mut all = Vec::new();
+        if !self.directory.is_dir() {
+            return Ok(all);
+        }
+        for first in fs::names(&self.directory)? {
+            let directory = self.directory.join(&first);
+            if first.len() == 2 && directory.is_dir() {
+                all.extend(fs::names(&directory)?.into_iter().filter(|name| is_hash(name)));
+            }
+        }
+        Ok(all)
     }
 
     fn path(&self, sha256: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! History in memory, for whoever has no sled: the simulation, a reader beside the daemon, a damaged log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::past::{STRETCH, Stretch};
@@ -57,20 +58,6 @@ impl Entries {
         self.stretches.push(state.stretch.clone());
     }
 
-    /// The indexes of the records that a query asks for, newest first.
-    pub fn find(&self, query: &HistoryQuery) -> Vec<u64> {
-        let mut found: Vec<u64> = Vec::new();
-        for (subject, of_one) in &self.subjects {
-            if asks_for(query.subject.as_ref(), subject) {
-                let within = of_one.entries.iter().rev().filter(|(_, at)| is_within(query, *at));
-                found.extend(within.take(query.limit).map(|(index, _)| *index));
-            }
-        }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.truncate(query.limit);
-        found
-    }
-
     /// Forgets up to `limit` entries: each subject's oldest, as long as they are from before `before`.
     pub fn prune(&mut self, before: Timestamp, limit: usize) -> usize {
         let mut pruned = 0;
@@ -88,6 +75,20 @@ impl Entries {
 impl Shelf for Entries {
     fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken> {
         Ok(self.subjects.keys().filter(|subject| asks_for(asked, subject)).cloned().collect())
+    }
+
+    fn newest_first(&self, query: &HistoryQuery, within: &Range<u64>) -> Result<Vec<u64>, Broken> {
+        let mut found: Vec<u64> = Vec::new();
+        for (subject, of_one) in &self.subjects {
+            if asks_for(query.subject.as_ref(), subject) {
+                let indexes = of_one.entries.iter().rev().map(|(index, _)| *index);
+                let indexes = indexes.skip_while(|index| *index >= within.end);
+                found.extend(indexes.take(query.limit).take_while(|index| *index >= within.start));
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(query.limit);
+        Ok(found)
     }
 
     fn back(
@@ -117,6 +118,11 @@ impl Shelf for Entries {
         let stretch = place.and_then(|place| self.stretches.get(place));
         stretch.cloned().ok_or_else(|| Broken(format!("stretch {number} is missing")))
     }
+
+    fn newest_stretch(&self, _: Range<u64>, at: Timestamp) -> Result<Option<u64>, Broken> {
+        let place = self.stretches.iter().rposition(|stretch| stretch.has_by(at));
+        Ok(place.map(|place| self.begin + place as u64))
+    }
 }
 
 /// Whether a query for `asked` wants this subject: itself, or any of the check's, or any.
@@ -128,11 +134,6 @@ pub(crate) fn asks_for(asked: Option<&Subject>, subject: &str) -> bool {
         Some(rest) => asked.target.is_none() && rest.starts_with('/'),
         None => false,
     }
-}
-
-/// Whether an instant is within a query's from (included) and to (not included).
-pub(crate) fn is_within(query: &HistoryQuery, at: Timestamp) -> bool {
-    query.from.is_none_or(|from| from <= at) && query.to.is_none_or(|to| at < to)
 }
 
 #[cfg(test)]

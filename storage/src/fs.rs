@@ -2,8 +2,8 @@
 //! fail in a test.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file system refused.
@@ -69,6 +69,51 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FsError> {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
     }
+}
+
+/// Makes a directory that is for its owner alone, where it is not there, and syncs the one it is listed in.
+pub(crate) fn create_private_dir(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(path).map_err(at("create directory", path))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file whole, for its owner alone, in the place of the one before; it is there after a power cut once this
+/// returns, and until then the one before is.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let new = path.with_added_extension("new");
+    faults::check("open", &new)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&new).map_err(at("open", &new))?;
+    write_at(&file, &new, bytes, 0)?;
+    sync_data(&file, &new)?;
+    rename(&new, path)?;
+    sync_dir(path.parent().expect("a file's path has its directory"))
+}
+
+/// Reads a small file; no more than `most` bytes of it.
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(at("read", path))?;
+    Ok(bytes)
+}
+
+/// Copies the first `length` bytes of a file to a new one, which is on disk once this returns.
+pub(crate) fn copy(from: &Path, to: &Path, length: u64) -> Result<(), FsError> {
+    let mut new = create_new(to)?;
+    io::copy(&mut open(from)?.take(length), &mut new).map_err(at("write", to))?;
+    sync_data(&new, to)
 }
 
 /// Writes all of `bytes` at `offset`.

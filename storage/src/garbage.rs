@@ -32,9 +32,12 @@ pub(crate) fn look(reader: &Reader, now: Timestamp) -> Result<Garbage, StoreErro
     let old = |written: SystemTime| {
         SystemTime::from(now).duration_since(written).is_ok_and(|age| age >= AGE_MIN)
     };
-    let all = reader.blobs.names().map_err(unreadable)?;
-    let old = all.into_iter().filter(|(_, written)| old(*written)).map(|(name, _)| name);
-    let mut garbage = Garbage { blobs: old.collect(), read: 0 };
+    let mut garbage = Garbage { blobs: BTreeSet::new(), read: 0 };
+    for name in reader.blobs.all().map_err(unreadable)? {
+        if old(reader.blobs.written(&name).map_err(unreadable)?) {
+            garbage.blobs.insert(name);
+        }
+    }
     if let Some(remnant) = reader.log.remnant() {
         for index in remnant.indexes() {
             garbage.spare(&reader.log.read(index)?, reader);

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::State;
+use attestd_core::state::{Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,8 @@ pub(crate) struct Meta {
     pub crc: u32,
     /// The log's origin.
     pub origin: String,
+    /// Those before it.
+    pub earlier: Vec<Earlier>,
     /// The index of the newest `configured` record.
     pub config: u64,
     /// Whether the wall clock was believed.
@@ -144,6 +146,7 @@ impl Changes {
             applied: state.size,
             crc,
             origin: state.origin.clone(),
+            earlier: state.earlier.clone(),
             config: state.config,
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,

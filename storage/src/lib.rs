@@ -1,6 +1,7 @@
 //! What attestd remembers: the evidence log, which is the record of truth, and its projection in sled, which may
 //! always be thrown away.
 
+pub mod backup;
 mod behind;
 mod blobs;
 mod block;
@@ -10,10 +11,13 @@ mod frame;
 mod fs;
 mod garbage;
 mod keep;
+pub mod key;
 mod layout;
+mod leaves;
 mod lock;
 mod log;
 mod memory;
+pub mod note;
 mod offline;
 mod past;
 mod pending;
@@ -28,6 +32,8 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod verbatim;
 mod walk;
 mod writer;
 
@@ -35,3 +41,4 @@ pub use fs::FsError;
 pub use memory::{Fault, MemoryStore};
 pub use offline::{Offline, read as read_offline};
 pub use store::{OpenError, SledStore};
+pub use verbatim::{Parts, RolledBack, Verbatim};

@@ -5,15 +5,18 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use attestd_core::merkle::{Hash, Head};
 use attestd_core::record::FORMAT;
 use attestd_core::store::StoreError;
 use serde::Deserialize;
 
 use crate::frame::{self, Search};
 use crate::fs::{self, FsError, at, chain};
+use crate::leaves::{self, Leaves};
 use crate::remnant::{self, Remnant, RemnantError};
 use crate::segment::{self, End, Segment};
 use crate::store::OpenError;
+use crate::tree::Hashes;
 
 /// The directory of the log within the store's.
 pub(crate) const DIRECTORY: &str = "log";
@@ -29,6 +32,8 @@ pub(crate) struct Log {
     segments: RwLock<Vec<Segment>>,
     /// What is left of pruned segments, where there are such.
     remnant: RwLock<Option<Arc<Remnant>>>,
+    /// The hashes of the tree over it.
+    pub tree: Hashes,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -59,6 +64,8 @@ impl Log {
             fs::create_dir(&directory)?;
         }
         let mut found = Found::default();
+        let (tree, no_tree) = leaves::open_tree(&directory, mode);
+        let mut leaves = Leaves::new(&tree);
         let mut segments: Vec<Segment> = Vec::new();
         let names = fs::names(&directory)?;
         let begin = names.iter().filter_map(|name| remnant::until_of(name)).max().unwrap_or(0);
@@ -91,6 +98,9 @@ impl Log {
             found.damage = Some(format!("no segment begins at record {begin}"));
         }
         let firsts = if found.damage.is_none() { firsts } else { Vec::new() };
+        if let Some(remnant) = &remnant {
+            leaves.take_pruned(remnant);
+        }
         for (place, first) in firsts.iter().enumerate() {
             let next = segments.last().map_or(begin, Segment::next);
             if *first != next {
@@ -100,7 +110,10 @@ impl Log {
             }
             let path = directory.join(segment::name(*first));
             let own = mode == Mode::Own;
-            let (mut segment, end) = Segment::scan(path, *first, own, refuse_newer)?;
+            let (mut segment, end) = Segment::scan(path, *first, own, |index, bytes| {
+                leaves.take(index, bytes);
+                refuse_newer(index, bytes)
+            })?;
             let last = place + 1 == firsts.len();
             match end {
                 End::Clean => {}
@@ -124,8 +137,11 @@ impl Log {
         if segments.is_empty() && mode == Mode::Own && found.damage.is_none() {
             segments.push(Segment::create(&directory, begin)?);
         }
+        let kept = leaves.done();
         let (segments, remnant) = (RwLock::new(segments), RwLock::new(remnant));
-        let log = Log { directory, segment_max, segments, remnant, failed: Mutex::new(None) };
+        let mut log =
+            Log { directory, segment_max, segments, remnant, tree, failed: Mutex::new(None) };
+        log.settle_tree(mode, kept, no_tree, &mut found);
         Ok((log, found))
     }
 
@@ -190,11 +206,37 @@ impl Log {
         if let Some(error) = &*failed {
             return Err(StoreError::Log(error.clone()));
         }
-        self.write(records).map_err(|error| {
+        let first = self.write(records).map_err(|error| {
             let error = chain(&error);
             *failed = Some(error.clone());
             StoreError::Log(error)
-        })
+        })?;
+        let leaves: Vec<Hash> = records.iter().map(|bytes| leaves::hash(bytes)).collect();
+        if let Err(error) = self.tree.append(&leaves) {
+            // These records are in the log, and the next start makes their hashes again; nothing more is taken.
+            *failed = Some(chain(&error));
+        }
+        Ok(first)
+    }
+
+    /// The files of the first `size` records, and how much of each they need, in bytes.
+    pub fn files(&self, size: u64) -> Result<Vec<(PathBuf, u64)>, FsError> {
+        let oldest = self.oldest();
+        let segments = self.segments();
+        let needed = segments.iter().filter(|s| s.first < size || s.first == oldest);
+        let length =
+            |segment: &Segment| segment.bounds(size).map_or(segment.end, |(start, _)| start);
+        let needed = needed.map(|segment| Ok((segment.path.clone(), length(segment).into())));
+        self.remnant().iter().map(|remnant| remnant.file()).chain(needed).collect()
+    }
+
+    /// How large the log is, and the root of its tree, whose hashes are now on disk too. A failure is final (S1).
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match failed {
+            Some(error) => Err(StoreError::Log(error)),
+            None => self.tree.sync().map_err(|error| self.fail(chain(&error))),
+        }
     }
 
     /// Makes every later append fail: what a record names could not be written before it (D2).
@@ -375,7 +417,8 @@ mod tests {
 
     fn files(store: &Path) -> Vec<PathBuf> {
         let directory = store.join(DIRECTORY);
-        fs::names(&directory).expect("names").iter().map(|name| directory.join(name)).collect()
+        let names = fs::names(&directory).expect("names");
+        names.iter().filter(|name| *name != "tree").map(|name| directory.join(name)).collect()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
+use attestd_core::merkle::{Head, Tree, leaf_hash};
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Erased, Pruned, Record};
@@ -41,6 +42,7 @@ pub enum Fault {
 struct Inner {
     /// The log: the verbatim bytes of each record.
     log: Vec<Vec<u8>>,
+    tree: Tree,
     /// A record whose sync failed but which a crash brings to light.
     unsynced: Option<Vec<u8>>,
     blobs: BTreeMap<String, Blob>,
@@ -85,6 +87,11 @@ impl MemoryStore {
     /// The verbatim bytes of every record.
     pub fn log(&self) -> Vec<Vec<u8>> {
         self.inner().log.clone()
+    }
+
+    /// The blobs that were kept, by their SHA-256.
+    pub fn blobs(&self) -> BTreeMap<String, Blob> {
+        self.inner().blobs.clone()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -136,6 +143,7 @@ impl Inner {
         if let Record::Accepted(accepted) = record {
             self.pending.told(accepted);
         }
+        self.tree.push(leaf_hash(record::split(&bytes).0), &mut |_, _| ());
         self.log.push(bytes);
         Ok(())
     }
@@ -214,10 +222,14 @@ impl Store for MemoryStore {
         Box::pin(async move { self.inner().write_accepted(at) })
     }
 
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.inner().tree.head())
+    }
+
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let inner = self.inner();
         let committed = |index| Ok(Committed { index, record: inner.record(index)? });
-        inner.entries.find(query).into_iter().map(committed).collect()
+        inner.recall(|recall| recall.history(query))?.into_iter().map(committed).collect()
     }
 
     fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {

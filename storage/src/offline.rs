@@ -4,7 +4,7 @@ use std::io::ErrorKind::NotFound;
 use std::path::Path;
 
 use attestd_core::check::Evidence;
-use attestd_core::past::{Gap, Past};
+use attestd_core::past::{Gap, GapWhy, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, HistoryQuery, StoreError};
@@ -17,6 +17,7 @@ use crate::log::{Found, Log, Mode, SEGMENT_MAX};
 use crate::past::{self, Recall};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
+use crate::verbatim::Verbatim;
 
 /// A store as its log tells it.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Offline {
     /// Records by subject and time, newest first; all that are in the log, whatever was pruned from sled.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });
-        self.entries.find(query).into_iter().map(committed).collect()
+        self.recall(|recall| recall.history(query))?.into_iter().map(committed).collect()
     }
 
     /// What was so at a past instant; none before the first record whose time is believed.
@@ -73,6 +74,20 @@ impl Offline {
         now: Timestamp,
     ) -> Result<Vec<Gap>, StoreError> {
         self.recall(|recall| recall.gaps(query, oldest, now))
+    }
+
+    /// The time since the newest record, where no daemon runs that would write more.
+    pub fn silence(&self) -> Option<Gap> {
+        let index = self.state.size;
+        let newest = self.record(index.checked_sub(1)?).ok()?;
+        let orderly = matches!(newest, Record::Stopped { .. });
+        let why = if orderly { GapWhy::Stopped } else { GapWhy::Died };
+        Some(Gap { subject: None, from: newest.at(), to: None, why, index })
+    }
+
+    /// The log, byte for byte, as far as it reads.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.reader)
     }
 
     /// The record at `index`.

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use attestd_core::name::Subject;
-use attestd_core::past::{Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
+use attestd_core::past::{GAPS_MAX, Gap, GapWhy, Past, STRETCH, Step, Stretch, Then};
 use attestd_core::record::{Record, Run};
 use attestd_core::store::{HistoryQuery, StoreError};
 use attestd_core::time::Trust;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::entries::Entries;
 use crate::layout::Broken;
@@ -28,6 +28,8 @@ const ON_MAX: usize = 64;
 pub(crate) trait Shelf {
     /// The subjects that have or had entries, retired ones too.
     fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken>;
+    /// The newest entries of what a query names, by their records' indexes within these, newest first, up to its limit.
+    fn newest_first(&self, query: &HistoryQuery, within: &Range<u64>) -> Result<Vec<u64>, Broken>;
     /// Shows a subject's entries at or before the record `until`, newest first, until `look` has seen enough.
     fn back(
         &self,
@@ -39,6 +41,8 @@ pub(crate) trait Shelf {
     fn after(&self, subject: &str, index: u64, limit: usize) -> Result<Vec<u64>, Broken>;
     /// What is known of a stretch's times.
     fn stretch(&self, number: u64) -> Result<Stretch, Broken>;
+    /// The newest of these stretches that has a believed time at or before `at`.
+    fn newest_stretch(&self, stretches: Range<u64>, at: Timestamp) -> Result<Option<u64>, Broken>;
 }
 
 /// Where a walk back ended.
@@ -73,12 +77,21 @@ impl Recall<'_> {
             then.gap = self.gap_around(&subject, &name, newest, &then, at)?;
             subjects.insert(subject, then);
         }
-        let stopped = self.stopped_before(newest + 1);
+        let mut next = newest + 1;
+        while let Ok(Record::Restored(_)) = self.record(next) {
+            next += 1;
+        }
+        let stopped = self.stopped_before(next);
         let recorded = self.moment(newest).map_or(at, |(recorded, _)| recorded);
         Ok(Some(Past { newest, at: recorded, subjects, stopped }))
     }
 
-    /// The newest gaps within what a query asks for, newest first, up to its limit.
+    /// The records that a query asks for, newest first.
+    pub fn history(&self, query: &HistoryQuery) -> Result<Vec<u64>, Broken> {
+        self.shelf.newest_first(query, &self.within(query)?)
+    }
+
+    /// The newest gaps within what a query asks for, newest first.
     pub fn gaps(
         &self,
         query: &HistoryQuery,
@@ -87,15 +100,12 @@ impl Recall<'_> {
     ) -> Result<Vec<Gap>, Broken> {
         let names = self.shelf.subjects(query.subject.as_ref())?;
         let end = query.to.unwrap_or(now).min(now);
-        let (Some(last), false) = (self.newest(end)?, names.is_empty()) else {
+        let within = self.within(query)?;
+        let (Some(last), false) = (within.end.checked_sub(1), names.is_empty()) else {
             return Ok(Vec::new());
         };
-        let before = match (oldest, query.from) {
-            (Some(oldest), _) => oldest.checked_sub(1),
-            (None, Some(from)) => self.newest(from)?,
-            (None, None) => None,
-        };
-        let mut gaps = self.stops(before, last, query.limit)?;
+        let before = oldest.unwrap_or(within.start).checked_sub(1);
+        let mut gaps = self.stops(before, last)?;
         for name in names {
             self.stale(&name, before, last, end, &mut gaps)?;
         }
@@ -104,30 +114,37 @@ impl Recall<'_> {
         };
         gaps.retain(within);
         gaps.sort_by(|a, b| (b.index, b.from, &a.subject).cmp(&(a.index, a.from, &b.subject)));
-        gaps.truncate(query.limit);
+        gaps.truncate(GAPS_MAX);
         Ok(gaps)
+    }
+
+    /// The records that count as written in the time that a query asks for.
+    fn within(&self, query: &HistoryQuery) -> Result<Range<u64>, Broken> {
+        let before = |at: Option<Timestamp>, otherwise| {
+            let Some(at) = at else { return Ok(otherwise) };
+            let just_before = at.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(at);
+            Ok::<u64, Broken>(self.newest(just_before)?.map_or(0, |newest| newest + 1))
+        };
+        Ok(before(query.from, 0)?..before(query.to, self.records.end)?)
     }
 
     /// The newest record that counts as written by `at`.
     fn newest(&self, at: Timestamp) -> Result<Option<u64>, Broken> {
         let stretches = self.records.end.div_ceil(STRETCH);
-        for number in (self.records.start / STRETCH..stretches).rev() {
-            let stretch = self.shelf.stretch(number)?;
-            if stretch.earliest.is_some_and(|earliest| earliest <= at) {
-                let mut newest = self.newest_in(number, &stretch, None, at);
-                for next in number + 1..stretches {
-                    if newest != Some(next * STRETCH - 1) {
-                        break;
-                    }
-                    newest = self.newest_in(next, &self.shelf.stretch(next)?, newest, at);
-                }
-                if newest.is_none() && number * STRETCH < self.records.start {
-                    return Ok(None); // the earliest of them is pruned, and with it what was so then
-                }
-                return Ok(newest.or(Some(((number + 1) * STRETCH).min(self.records.end) - 1)));
+        let kept = self.records.start / STRETCH..stretches;
+        let Some(number) = self.shelf.newest_stretch(kept, at)? else { return Ok(None) };
+        let mut newest = self.newest_in(number, &self.shelf.stretch(number)?, None, at);
+        for next in number + 1..stretches {
+            if newest != Some(next * STRETCH - 1) {
+                break;
             }
+            newest = self.newest_in(next, &self.shelf.stretch(next)?, newest, at);
         }
-        Ok(None)
+        if newest.is_none() && number * STRETCH < self.records.start {
+            return Ok(None); // the earliest of them is pruned, and with it what was so then
+        }
+        // Where the log no longer has the records, the place is known no closer.
+        Ok(newest.or(Some(((number + 1) * STRETCH).min(self.records.end) - 1)))
     }
 
     /// The newest in one stretch; `newest` is what the stretch before ended with, where that counts.
@@ -216,7 +233,7 @@ impl Recall<'_> {
     }
 
     /// The times without a daemon that ended after the record `before` and began by the record `last`: the newest ones.
-    fn stops(&self, before: Option<u64>, last: u64, limit: usize) -> Result<Vec<Gap>, Broken> {
+    fn stops(&self, before: Option<u64>, last: u64) -> Result<Vec<Gap>, Broken> {
         let first = before.map_or(0, |before| before + 1).max(self.records.start);
         let end = (last + 1).min(self.records.end - 1);
         let mut gaps = Vec::new();
@@ -224,7 +241,7 @@ impl Recall<'_> {
             let starts = self.shelf.stretch(number)?.starts;
             for place in starts.into_iter().rev() {
                 let index = number * STRETCH + u64::from(place);
-                if (first..=end).contains(&index) && gaps.len() < limit {
+                if (first..=end).contains(&index) && gaps.len() < GAPS_MAX {
                     gaps.extend(self.stopped_before(index));
                 }
             }
@@ -234,10 +251,15 @@ impl Recall<'_> {
 
     /// The time without a daemon before the record at `index`, if that is a start.
     fn stopped_before(&self, index: u64) -> Option<Gap> {
-        let before = index.checked_sub(1)?;
         let Ok(Record::Start(start)) = self.record(index) else { return None };
-        let orderly = matches!(self.record(before), Ok(Record::Stopped { .. }));
-        let why = if orderly { GapWhy::Stopped } else { GapWhy::Died };
+        let mut before = index.checked_sub(1)?;
+        let mut why = match self.record(before) {
+            Ok(Record::Stopped { .. }) => GapWhy::Stopped,
+            _ => GapWhy::Died,
+        };
+        while let Ok(Record::Restored(_)) = self.record(before) {
+            (before, why) = (before.checked_sub(1)?, GapWhy::Restored);
+        }
         let (from, _) = self.moment(before)?;
         // By a clock that went back meanwhile, nobody knows how long it was.
         let to = Some(start.at.max(from));

@@ -169,7 +169,7 @@ fn stretch(pairs: &impl Pairs, number: u64) -> Result<Stretch, Broken> {
 fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     let mut loaded = Loaded::default();
     let state = &mut loaded.state;
-    state.origin = meta.origin;
+    (state.origin, state.earlier) = (meta.origin, meta.earlier);
     state.size = meta.applied;
     state.config = meta.config;
     (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);

@@ -155,6 +155,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Configured(_) => ("configured", &["checks", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),
+        Record::Restored(_) => ("restored", &["by"]),
         Record::Erased(_) => ("erased", &["by", "reason"]),
         Record::Start(_)
         | Record::Same(_)

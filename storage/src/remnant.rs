@@ -2,7 +2,7 @@
 //! projection can still be made. One file, `log/INDEX.kept`; INDEX is the first record that stands in a segment.
 //!
 //! A header as a segment's (with its own magic), then items, each framed as a record is: `p` and the `pruned` record as
-//! JSON; `r`, a record's index (u64, big-endian) and its bytes; `s`, a key's length (u32, big-endian), a key of the
+//! JSON; `h`, the leaf hashes of the records before INDEX, in order, some at a time; `r`, a record's index (u64, big-endian) and its bytes; `s`, a key's length (u32, big-endian), a key of the
 //! projection and its sealed value; at last `e`. A file without its `e` was never given its name.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use attestd_core::merkle::Hash;
 use attestd_core::record::Pruned;
 
 use crate::frame;
@@ -23,6 +24,8 @@ const MAGIC: [u8; 8] = *b"attestk\n";
 const VERSION: u32 = 1;
 /// The most bytes of an item: the largest state of a subject, whose alerts a record could hold, many times over.
 const ITEM_MAX: usize = 16 << 20;
+/// Leaf hashes in an item.
+const HASHES: usize = 1_024;
 /// So much is written at once.
 const WRITE: usize = 256 << 10;
 /// The name while it is written.
@@ -35,6 +38,8 @@ pub(crate) struct Remnant {
     pub pruned: Pruned,
     path: PathBuf,
     file: File,
+    /// Where the leaf hashes are, [`HASHES`] at a time.
+    hashes: Vec<(u64, usize)>,
     /// Where each kept record's bytes begin, and how many they are.
     records: BTreeMap<u64, (u64, usize)>,
     /// Where each key and value are.
@@ -80,6 +85,7 @@ impl Remnant {
     pub fn write(
         log: &Path,
         pruned: &Pruned,
+        hashes: impl Iterator<Item = Result<Hash, FsError>>,
         records: impl Iterator<Item = Result<(u64, Vec<u8>), FsError>>,
         image: Changes,
     ) -> Result<(), FsError> {
@@ -89,6 +95,17 @@ impl Remnant {
             Writer { file: fs::create_new(&new)?, path: &new, at: 0, bytes: Vec::new() };
         writer.bytes.extend(header(pruned.until));
         writer.item(b'p', &serde_json::to_vec(pruned).expect("a record is plain data"), &[])?;
+        let mut some = Vec::new();
+        for hash in hashes {
+            some.push(hash?);
+            if some.len() == HASHES {
+                writer.item(b'h', some.as_flattened(), &[])?;
+                some.clear();
+            }
+        }
+        if !some.is_empty() {
+            writer.item(b'h', some.as_flattened(), &[])?;
+        }
         for record in records {
             let (index, bytes) = record?;
             writer.item(b'r', &index.to_be_bytes(), &bytes)?;
@@ -116,7 +133,9 @@ impl Remnant {
         if reader.read_exact(&mut start).is_err() || start != header(until) {
             return Err(bad(0));
         }
-        let (mut pruned, mut records, mut pairs) = (None, BTreeMap::new(), Vec::new());
+        let (mut pruned, mut records) = (None, BTreeMap::new());
+        let (mut hashes, mut pairs) = (Vec::new(), Vec::new());
+        let mut hashed = 0;
         loop {
             let item = read_item(&mut reader).ok_or_else(|| bad(place))?;
             let (body, length) = (place + frame::HEADER as u64 + 1, item.len() - 1);
@@ -126,6 +145,10 @@ impl Remnant {
                     let index = u64::from_be_bytes(index[..8].try_into().expect("eight bytes"));
                     records.insert(index, (body + 8, length - 8));
                 }
+                (b'h', some) => {
+                    hashed += (some.len() / size_of::<Hash>()) as u64;
+                    hashes.push((body, length));
+                }
                 (b's', _) => pairs.push((body, length)),
                 (b'e', []) => break,
                 _ => return Err(bad(place)),
@@ -133,8 +156,28 @@ impl Remnant {
             place = body + length as u64;
         }
         let pruned: Pruned = pruned.ok_or_else(|| bad(HEADER as u64))?;
+        if hashed != until {
+            return Err(bad(place));
+        }
         drop(reader);
-        Ok(Remnant { pruned, path, file, records, pairs })
+        Ok(Remnant { pruned, path, file, hashes, records, pairs })
+    }
+
+    /// Its file, and how many bytes that has.
+    pub fn file(&self) -> Result<(PathBuf, u64), FsError> {
+        let meta = self.file.metadata().map_err(at("look at", &self.path))?;
+        Ok((self.path.clone(), meta.len()))
+    }
+
+    /// The leaf hashes of the records before, from the one at `from` on.
+    pub fn hashes(&self, from: u64) -> impl Iterator<Item = Result<Hash, FsError>> {
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let chunks = self.hashes.iter().skip(skip / HASHES).map(|place| self.bytes(*place));
+        let hashes = chunks.flat_map(|bytes| match bytes {
+            Ok(bytes) => bytes.as_chunks().0.iter().map(|hash| Ok(*hash)).collect(),
+            Err(error) => vec![Err(error)],
+        });
+        hashes.skip(skip % HASHES)
     }
 
     /// The bytes of a record, where it is kept.

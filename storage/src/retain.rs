@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::fs::{FsError, at, chain};
 use crate::keep::{Stuck, begin, read_on};
 use crate::layout::Changes;
+use crate::leaves;
 use crate::log::Log;
 use crate::reader::Reader;
 use crate::record;
@@ -63,14 +64,19 @@ pub(crate) fn keep(reader: &Reader, pruned: &Pruned) -> Result<(), StoreError> {
         Ok(())
     })
     .map_err(stuck)?;
+    let oldest = log.oldest();
+    let copied = |error: StoreError| {
+        at("copy from", log.directory())(std::io::Error::other(error.to_string()))
+    };
+    let before = log.remnant();
+    let pruned_before = before.iter().flat_map(|remnant| remnant.hashes(0));
+    let hashes = pruned_before.chain(
+        (oldest..pruned.until).map(|index| Ok(leaves::hash(&log.read(index).map_err(copied)?))),
+    );
     let stays = met.stays(&fold.state);
-    let records = stays.into_iter().map(|index| {
-        let bytes = log.read(index).map_err(|error| {
-            at("copy a record from", log.directory())(std::io::Error::other(error.to_string()))
-        })?;
-        Ok((index, bytes))
-    });
-    Remnant::write(log.directory(), pruned, records, Changes::image(&fold.state, newest_crc))
+    let records = stays.into_iter().map(|index| Ok((index, log.read(index).map_err(copied)?)));
+    let image = Changes::image(&fold.state, newest_crc);
+    Remnant::write(log.directory(), pruned, hashes, records, image)
         .map_err(|error| unwritten(&error))
 }
 

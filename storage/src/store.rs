@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
+use attestd_core::merkle::Head;
 use attestd_core::name::DestinationName;
 use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Erased, FORMAT, Pruned, Record};
@@ -28,6 +29,7 @@ use crate::pending::Pending;
 use crate::projection::Projection;
 use crate::reader::{self, Reader};
 use crate::retain;
+use crate::verbatim::Verbatim;
 use crate::writer::{self, Job};
 
 /// Why a store could not be opened.
@@ -153,6 +155,11 @@ impl SledStore {
         })
     }
 
+    /// The log, byte for byte.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.shared.reader)
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
@@ -192,6 +199,11 @@ impl Drop for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         kept.write(&self.shared.reader, &fold.state);
+        if self.shared.damaged.is_none()
+            && let Err(error) = self.shared.reader.log.head()
+        {
+            tracing::warn!(%error, "The tree's hashes could not be kept; the next start makes them again.");
+        }
     }
 }
 
@@ -227,7 +239,7 @@ impl Store for SledStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let (waiting, origin) = {
             let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            let origin = State { origin: fold.state.origin.clone(), ..State::default() };
+            let origin = origins_of(&fold.state);
             (reader::queued(&fold.state, destination, sequence, limit), origin)
         };
         let record = |index| self.shared.reader.record(index);
@@ -252,15 +264,12 @@ impl Store for SledStore {
         Box::pin(self.send(move |reply| Job::Tell(at, reply)))
     }
 
+    fn head(&self) -> Result<Head, StoreError> {
+        self.shared.reader.log.head()
+    }
+
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
-        let indexes = match &self.shared.damaged {
-            Some((_, entries)) => entries.find(query),
-            None => {
-                let mut kept = self.shared.kept();
-                let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-                kept.ask(&self.shared.reader, &fold.state, |shelved| shelved.history(query))?
-            }
-        };
+        let indexes = self.recall(|recall| recall.history(query))?;
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
     }
@@ -333,6 +342,11 @@ impl SledStore {
         jobs.blocking_send(job(reply)).map_err(|_| writer::ended())?;
         answer.blocking_recv().map_err(|_| writer::ended())?
     }
+}
+
+/// As much of a state as ids are made of.
+pub(crate) fn origins_of(state: &State) -> State {
+    State { origin: state.origin.clone(), earlier: state.earlier.clone(), ..State::default() }
 }
 
 /// Brings the projection up to the log, or makes it anew; an error is damage of the log.

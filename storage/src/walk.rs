@@ -1,6 +1,7 @@
 //! History in the projection and in what that is behind: read newest first, pruned oldest first, and any gap noticed.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::past::Stretch;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::behind::Behind;
 use crate::block::{self, Entry};
-use crate::entries::{asks_for, is_within};
+use crate::entries::asks_for;
 use crate::layout::{self, Broken, Changes};
 use crate::past::{End, Shelf};
 use crate::projection::{Projection, contained};
@@ -44,29 +45,6 @@ struct Walk {
 }
 
 impl Shelved<'_> {
-    /// The indexes of the records that a query asks for, newest first.
-    pub fn history(&self, query: &HistoryQuery) -> Result<Vec<u64>, Broken> {
-        let mut walks = Vec::new();
-        let mut heads = BinaryHeap::new();
-        for name in self.subjects(query.subject.as_ref())? {
-            let mut walk = self.walk(&name)?;
-            if let Some(entry) = walk.next_within(query)? {
-                heads.push((entry.index, walks.len()));
-                walks.push(walk);
-            }
-        }
-        let mut found = Vec::new();
-        while found.len() < query.limit
-            && let Some((index, place)) = heads.pop()
-        {
-            found.push(index);
-            if let Some(entry) = walks[place].next_within(query)? {
-                heads.push((entry.index, place));
-            }
-        }
-        Ok(found)
-    }
-
     fn walk(&self, name: &str) -> Result<Walk, Broken> {
         let known = |subject: Subject| match self.state.subjects.get(&subject) {
             Some(live) => Some(live.entries),
@@ -122,6 +100,30 @@ impl Shelf for Shelved<'_> {
         Ok(names)
     }
 
+    fn newest_first(&self, query: &HistoryQuery, within: &Range<u64>) -> Result<Vec<u64>, Broken> {
+        let Some(newest) = within.end.checked_sub(1) else { return Ok(Vec::new()) };
+        let mut walks = Vec::new();
+        let mut heads = BinaryHeap::new();
+        for name in self.subjects(query.subject.as_ref())? {
+            let mut walk = self.walk_from(&name, newest)?;
+            if let Some(entry) = walk.next()? {
+                heads.push((entry.index, walks.len()));
+                walks.push(walk);
+            }
+        }
+        let mut found = Vec::new();
+        while found.len() < query.limit
+            && let Some((index, place)) = heads.pop()
+            && within.contains(&index)
+        {
+            found.push(index);
+            if let Some(entry) = walks[place].next()? {
+                heads.push((entry.index, place));
+            }
+        }
+        Ok(found)
+    }
+
     fn back(
         &self,
         subject: &str,
@@ -158,6 +160,30 @@ impl Shelf for Shelved<'_> {
 
     fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
         self.behind.stretch(number).map_or_else(|| self.sled.stretch(number), |s| Ok(s.clone()))
+    }
+
+    /// In one scan: a look for each of thousands would take most of the answer's time.
+    fn newest_stretch(&self, stretches: Range<u64>, at: Timestamp) -> Result<Option<u64>, Broken> {
+        let mut scan = None;
+        for number in stretches.rev() {
+            let stretch = match self.behind.stretch(number) {
+                Some(stretch) => Some(stretch.clone()),
+                None => {
+                    let key = layout::stretch_key(number);
+                    let from_here = || self.sled.db.range(..=key.clone()).rev();
+                    let (found, sealed) =
+                        scan.get_or_insert_with(from_here).next().transpose()?.unwrap_or_default();
+                    if *found != *key {
+                        return Err(Broken(format!("stretch {number} is missing")));
+                    }
+                    layout::read_stretch(layout::unseal(&found, &sealed)?)
+                }
+            };
+            if stretch.is_some_and(|stretch| stretch.has_by(at)) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -227,15 +253,6 @@ impl Projection {
 }
 
 impl Walk {
-    fn next_within(&mut self, query: &HistoryQuery) -> Result<Option<Entry>, Broken> {
-        loop {
-            match self.next()? {
-                Some(entry) if !is_within(query, entry.at) => {}
-                other => return Ok(other),
-            }
-        }
-    }
-
     fn next(&mut self) -> Result<Option<Entry>, Broken> {
         if self.newer.is_some() && self.newer == self.floor {
             return Ok(None);

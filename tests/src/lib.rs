@@ -2,9 +2,11 @@
 
 pub mod golden;
 pub mod log;
+pub mod packs;
 pub mod program;
 pub mod receiver;
 pub mod servers;
 pub mod sim;
 pub mod supplier;
 pub mod wait;
+pub mod yaml;

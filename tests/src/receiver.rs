@@ -63,6 +63,10 @@ pub struct Accepted {
     pub order: Vec<String>,
     /// How often one came that was there already.
     pub repeats: u64,
+    /// The codes of what was told without standing in the log.
+    pub volatile: Vec<String>,
+    /// The checkpoints that came with heartbeats, signed notes.
+    pub checkpoints: Vec<String>,
 }
 
 impl Receiver {
@@ -141,8 +145,16 @@ impl Memory {
     fn accept(&self, request: &ExportLogsServiceRequest) {
         let mut accepted = self.accepted.lock().expect("nothing panics while it holds this lock");
         let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-        let records = scopes.flat_map(|scope| &scope.log_records);
-        for told in records.filter(|r| r.event_name.starts_with("attestd.alert.")).map(told) {
+        let records: Vec<&LogRecord> = scopes.flat_map(|scope| &scope.log_records).collect();
+        for beat in records.iter().filter(|record| record.event_name == "attestd.heartbeat") {
+            accepted.checkpoints.extend(text(beat, "attestd.checkpoint"));
+        }
+        let alerts = records.iter().copied().filter(|r| r.event_name.starts_with("attestd.alert."));
+        let (volatile, lasting): (Vec<_>, Vec<_>) =
+            alerts.partition(|record| value(record, "attestd.event.volatile").is_some());
+        let codes = volatile.into_iter().filter_map(|record| text(record, "attestd.finding.code"));
+        accepted.volatile.extend(codes);
+        for told in lasting.into_iter().map(told) {
             match accepted.has.get(&told.event) {
                 None => {
                     accepted.order.push(told.event.clone());
@@ -158,15 +170,8 @@ impl Memory {
 }
 
 fn told(record: &LogRecord) -> Told {
-    let value = |name: &str| {
-        let pair = record.attributes.iter().find(|pair| pair.key == name);
-        pair.and_then(|pair| pair.value.as_ref()).and_then(|value| value.value.clone())
-    };
-    let text = |name: &str| match value(name) {
-        Some(Value::StringValue(text)) => text,
-        other => panic!("{name} is text, not {other:?}"),
-    };
-    let sequence = match value("attestd.event.sequence") {
+    let text = |name: &str| text(record, name).unwrap_or_else(|| panic!("{name} is text"));
+    let sequence = match value(record, "attestd.event.sequence") {
         Some(Value::IntValue(number)) => number,
         other => panic!("a sequence is a number, not {other:?}"),
     };
@@ -178,5 +183,17 @@ fn told(record: &LogRecord) -> Told {
         name: record.event_name.clone(),
         code: text("attestd.finding.code"),
         at: record.time_unix_nano,
+    }
+}
+
+fn value(record: &LogRecord, name: &str) -> Option<Value> {
+    let pair = record.attributes.iter().find(|pair| pair.key == name)?;
+    pair.value.as_ref()?.value.clone()
+}
+
+fn text(record: &LogRecord, name: &str) -> Option<String> {
+    match value(record, name)? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
     }
 }

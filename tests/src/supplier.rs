@@ -52,7 +52,7 @@ fn copy(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         // Whoever tried the example has a state there.
         match entry.file_type().expect("a type").is_dir() {
-            true if entry.file_name() == "state" => {}
+            true if entry.file_name() == "state" || entry.file_name() == "state-key" => {}
             true => copy(&entry.path(), &to),
             false => drop(std::fs::copy(entry.path(), to).expect("copied")),
         }

@@ -1,5 +1,6 @@
 //! What the tests of endpoint kinds need: certificates of any make, and servers on loopback.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use toml::de::DeTable;
 
 /// A certificate with its key.
@@ -162,4 +163,119 @@ pub(crate) async fn look(
 /// An instant.
 pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().expect("an instant")
+}
+
+/// What a DNS server does instead of answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DnsFault {
+    None,
+    ServFail,
+    Refused,
+    Referral,
+    Noise,
+    Mute,
+}
+
+/// A DNS server on loopback, over UDP and TCP, that knows these records by type and name (`MX example.org`).
+pub(crate) async fn dns(zone: BTreeMap<String, Vec<String>>, fault: DnsFault) -> SocketAddr {
+    let (udp, tcp) = loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port on loopback");
+        let at = udp.local_addr().expect("an address");
+        // Another may have the same port of TCP.
+        if let Ok(tcp) = TcpListener::bind(at).await {
+            break (udp, tcp);
+        }
+    };
+    let at = udp.local_addr().expect("an address");
+    let zone = Arc::new(zone);
+    let over_udp = Arc::clone(&zone);
+    tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        while let Ok((size, from)) = udp.recv_from(&mut buffer).await {
+            if let Some(answer) = dns_answer(&buffer[..size], &over_udp, fault, UDP_MAX) {
+                let _ = udp.send_to(&answer, from).await;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = tcp.accept().await {
+            let zone = Arc::clone(&zone);
+            tokio::spawn(async move {
+                while let Ok(size) = stream.read_u16().await {
+                    let mut asked = vec![0; size.into()];
+                    if stream.read_exact(&mut asked).await.is_err() {
+                        return;
+                    }
+                    let Some(answer) = dns_answer(&asked, &zone, fault, usize::MAX) else {
+                        continue;
+                    };
+                    let size =
+                        u16::try_from(answer.len()).expect("an answer of the tests is short");
+                    let _ = stream.write_u16(size).await;
+                    let _ = stream.write_all(&answer).await;
+                }
+            });
+        }
+    });
+    at
+}
+
+/// What a resolver that says nothing of EDNS takes over UDP, in bytes.
+const UDP_MAX: usize = 512;
+
+fn dns_answer(
+    asked: &[u8],
+    zone: &BTreeMap<String, Vec<String>>,
+    fault: DnsFault,
+    max: usize,
+) -> Option<Vec<u8>> {
+    use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+    use hickory_resolver::proto::rr::rdata::{MX, NS, TXT};
+    use hickory_resolver::proto::rr::{Name, RData, Record};
+    let asked = Message::from_vec(asked).expect("the resolver asks in DNS");
+    let query = asked.queries.first().expect("a question").clone();
+    let mut answer = Message::response(asked.metadata.id, OpCode::Query);
+    answer.add_query(query.clone());
+    let name = query.name().to_ascii().to_ascii_lowercase();
+    let name = name.trim_end_matches('.');
+    let record = |data| Record::from_rdata(query.name().clone(), 60, data);
+    let a_name =
+        |text: &str| Name::from_ascii(format!("{}.", text.trim_end_matches('.'))).expect("a name");
+    match fault {
+        DnsFault::Mute => return None,
+        DnsFault::Noise => return Some(b"no DNS at all".to_vec()),
+        DnsFault::ServFail => answer.metadata.response_code = ResponseCode::ServFail,
+        DnsFault::Refused => answer.metadata.response_code = ResponseCode::Refused,
+        DnsFault::Referral => {
+            let ns = RData::NS(NS(a_name("elsewhere.example")));
+            answer.add_authority(record(ns));
+        }
+        DnsFault::None => {
+            let known = zone.get(&format!("{} {name}", query.query_type()));
+            for value in known.into_iter().flatten() {
+                let data = match value.split_once(' ') {
+                    Some((preference, host)) if preference.parse::<u16>().is_ok() => {
+                        RData::MX(MX::new(preference.parse().expect("a number"), a_name(host)))
+                    }
+                    _ => {
+                        let parts = value.as_bytes().chunks(255);
+                        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+                        RData::TXT(TXT::new(parts.map(text).collect()))
+                    }
+                };
+                answer.add_answer(record(data));
+            }
+            let exists = zone.keys().any(|key| key.split_once(' ').is_some_and(|(_, n)| n == name));
+            if !exists {
+                answer.metadata.response_code = ResponseCode::NXDomain;
+            }
+        }
+    }
+    let whole = answer.to_vec().expect("an answer");
+    if whole.len() <= max {
+        return Some(whole);
+    }
+    let mut cut = answer.truncate();
+    cut.metadata.truncation = true;
+    Some(cut.to_vec().expect("an answer"))
 }

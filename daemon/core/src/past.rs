@@ -15,6 +15,9 @@ use crate::time::Trust;
 /// So many records make a stretch: few enough to read one whole in a moment, and four thousand for a million records.
 pub const STRETCH: u64 = 256;
 
+/// So many gaps are told at once: as many as there may be records of history in one answer.
+pub const GAPS_MAX: usize = 10_000;
+
 /// What is remembered of the times in [`STRETCH`] records in a row, so that a past instant is found without reading them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stretch {
@@ -83,6 +86,8 @@ pub enum GapWhy {
     Stopped,
     /// No daemon ran: it had ended without a word.
     Died,
+    /// The log was restored from a backup: what happened meanwhile is not in it.
+    Restored,
     /// Slots were not kept: no daemon ran when they were due.
     NotRunning,
     /// Slots were not kept: the run before was still going.
@@ -108,6 +113,11 @@ impl Stretch {
     /// The stretch that begins after records that left the clock believed, or not.
     pub fn after(believed: bool) -> Stretch {
         Stretch { believed, ..Stretch::default() }
+    }
+
+    /// Whether something in it counts as written by `at`.
+    pub fn has_by(&self, at: Timestamp) -> bool {
+        self.earliest.is_some_and(|earliest| earliest <= at)
     }
 
     /// Takes in the record at `index`; `believed` is whether the clock is from it on.

@@ -146,6 +146,7 @@ fn view(
         due,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
+        gap: None,
         findings: alerts.0.values().map(|alert| FindingView::of(kind, alert)).collect(),
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: `attestd --help` is the manual.
 
+mod backup;
 mod check;
 mod check_config;
 mod erase;
+mod evidence;
 mod explain;
 mod history;
 mod kinds;
@@ -10,6 +12,7 @@ mod probe;
 mod run;
 mod show;
 mod status;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +48,11 @@ enum Verb {
         file: Option<PathBuf>,
     },
     /// Show how everything stands, from the running daemon or from the log at rest
-    Status,
+    Status {
+        /// As at a past instant: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        at: Option<Timestamp>,
+    },
     /// Look at a check or a subject now, through the running daemon where there is one
     ///
     /// Without a running daemon it looks, judges and prints, but records nothing. The exit code is that of a monitoring
@@ -57,23 +64,20 @@ enum Verb {
         #[arg(long)]
         explain: bool,
     },
-    /// Show what happened, newest first
+    /// Show what happened, newest first, and where nothing was looked at
     History {
         /// CHECK or CHECK/TARGET; everything where absent
         subject: Option<Subject>,
-        /// From this instant on, such as 2026-11-01T00:00:00Z
-        #[arg(long)]
+        /// From this time on: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
         from: Option<Timestamp>,
-        /// Until before this instant
-        #[arg(long)]
+        /// Until before this time
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
         to: Option<Timestamp>,
         /// The newest this many
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// Do something about the evidence that is kept
-    #[command(subcommand)]
-    Evidence(Evidence),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -98,6 +102,28 @@ enum Verb {
         #[arg(long, value_name = "ADDR")]
         resolve: Option<std::net::IpAddr>,
     },
+    /// Copy the store as plain files, beside the running daemon or without one
+    ///
+    /// The copy is a directory with the log, its blobs, a signed checkpoint and the key that verifies it; the signing key is
+    /// not in it. It is verified before this ends.
+    Backup {
+        /// The new directory
+        into: PathBuf,
+    },
+    /// Begin a store from a backup, where there is none
+    ///
+    /// The backup is verified first. What was known goes on; a new origin begins, whose first record says what was
+    /// restored, and by whom.
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The log's verifier key as it was kept apart, instead of the one in the backup
+        #[arg(long, value_name = "KEY")]
+        key: Option<attestd_storage::note::Verifier>,
+    },
+    /// Export evidence as a pack that anybody can verify, and verify one
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {
@@ -107,20 +133,6 @@ enum Verb {
     /// Print the manual page
     #[command(hide = true)]
     Man,
-}
-
-#[derive(Subcommand)]
-enum Evidence {
-    /// Erase a document, page, certificate or configuration that holds personal data; its hash stays, and proofs hold
-    ///
-    /// Through the running daemon, which records when, by whom and why. A backup may still have it.
-    Erase {
-        /// The SHA-256 by which records name it
-        sha256: String,
-        /// Why; it stands in the private part of the record
-        #[arg(long)]
-        reason: String,
-    },
 }
 
 /// Where the configuration is, unless told: here, or where a package puts it.
@@ -152,17 +164,19 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Run => run::run(&config()),
         Verb::CheckConfig { file } => Ok(check_config::run(&file.unwrap_or_else(config))),
-        Verb::Status => status::run(&config(), cli.json),
+        Verb::Status { at } => status::run(&config(), at, cli.json),
         Verb::Check { subject, explain } => check::run(&config(), &subject, explain, cli.json),
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
-        Verb::Evidence(Evidence::Erase { sha256, reason }) => erase::run(&config(), sha256, reason),
+        Verb::Backup { into } => backup::backup(&config(), &into),
+        Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {
             probe::run(&targets, ca, sni, resolve, cli.json)
         }
+        Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -52,6 +52,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
         if std::env::var_os("JOURNAL_STREAM").is_none() {
             settle(&daemon, &stop).await;
             println!("{}", show::status(&daemon.server().status()));
+            println!("  The evidence log is signed with the key {}", daemon.verifier());
             println!("  Running; Ctrl-C ends it.");
         }
         daemon.run(stop, hangup).await?;

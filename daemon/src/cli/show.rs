@@ -3,13 +3,14 @@
 use std::io::IsTerminal;
 
 use attestd_core::obligation::london;
+use attestd_core::past::Gap;
 use attestd_core::{Status, Timestamp};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use comfy_table::{LineStyle, TableStyle};
 
 use attestd_core::text::plain;
 
-use crate::view::{PrunedView, StatusView, SubjectView};
+use crate::view::{PastView, PrunedView, StatusView, SubjectView, spell, until};
 
 /// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
 pub fn colour() -> bool {
@@ -105,17 +106,19 @@ pub fn status(view: &StatusView) -> String {
         .collect();
     let source = if view.running { "" } else { "\n  from the log: no daemon is running" };
     let mut out = format!(
-        "\n  {}   {}   {}{source}\n\n",
+        "\n{}  {}   {}   {}{source}\n\n",
+        view.past.as_ref().map(|past| as_at(view.at, past)).unwrap_or_default(),
         clean(&view.organisation),
         time(view.at),
         if counts.is_empty() { "nothing is watched yet".to_owned() } else { counts.join("  ") },
     );
-    let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "ENDS", "SEEN", "NEXT"]);
+    let next = if view.past.is_some() { "NEXT THEN" } else { "NEXT" };
+    let mut table = table(&["STATUS", "CHECK", "TARGET", "WHAT", "ENDS", "SEEN", next]);
     if table.width().is_some_and(|width| width < NARROW) {
         table = narrow(view);
     } else {
         for subject in &view.subjects {
-            table.add_row(row(subject, view.at));
+            table.add_row(row(subject, view));
         }
     }
     out.push_str(&table.to_string());
@@ -148,7 +151,23 @@ pub fn pruned(pruned: &PrunedView) -> String {
 /// Below this many columns, what there is to say stands below each subject instead of beside it.
 const NARROW: u16 = 120;
 
-fn row(subject: &SubjectView, now: Timestamp) -> [Cell; 7] {
+/// Says loudly that what follows is not how things stand now.
+fn as_at(at: Timestamp, past: &PastView) -> String {
+    let loud = format!("══ AS AT {} ({at}): THE PAST, NOT NOW ══", time(at));
+    let loud = if colour() { format!("\x1b[7;1m{loud}\x1b[0m") } else { loud };
+    let recorded =
+        format!("as recorded up to record {} of {}", past.newest, time(past.recorded_at));
+    let gap = past.stopped.as_ref().map(|gap| format!("  ── {}\n", spelled(gap)));
+    format!("  {loud}\n  {recorded}\n{}\n", gap.unwrap_or_default())
+}
+
+fn spelled(gap: &Gap) -> String {
+    spell(gap, &format!("from {} {}", time(gap.from), until(gap, time)))
+}
+
+fn row(subject: &SubjectView, view: &StatusView) -> [Cell; 7] {
+    // Beside a past instant, "2 h ago" would be read as from now.
+    let when = |at| if view.past.is_some() { time(at) } else { from_now(at, view.at) };
     let target = subject.subject.target.as_ref();
     [
         status_cell(subject.status),
@@ -156,8 +175,8 @@ fn row(subject: &SubjectView, now: Timestamp) -> [Cell; 7] {
         Cell::new(target.map_or("-".to_owned(), |target| clean(target.as_str()))),
         Cell::new(what(subject)),
         Cell::new(subject.due.map_or(String::new(), date)),
-        Cell::new(subject.seen_at.map_or("never".to_owned(), |at| from_now(at, now))),
-        Cell::new(subject.next.map_or("-".to_owned(), |at| from_now(at, now))),
+        Cell::new(subject.seen_at.map_or("never".to_owned(), when)),
+        Cell::new(subject.next.map_or("-".to_owned(), when)),
     ]
 }
 
@@ -178,6 +197,7 @@ fn narrow(view: &StatusView) -> Table {
 pub fn what(subject: &SubjectView) -> String {
     let mut lines: Vec<String> =
         subject.unseen.iter().map(|reason| clean_lines(reason).trim_end().to_owned()).collect();
+    lines.splice(0..0, subject.gap.iter().map(spelled));
     lines.extend(subject.remedy.iter().map(|remedy| format!("→ {}", clean(remedy))));
     let told = subject.findings.iter().filter(|f| f.code != attestd_core::alert::NOT_SEEN.code);
     lines.extend(told.map(|finding| clean(&finding.message)));

@@ -3,21 +3,26 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use attestd_core::Timestamp;
 use attestd_core::time::Clock;
 
 use super::show;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::{Answer, Request, client};
-use crate::view::StatusView;
+use crate::view::{NotThen, StatusView};
 
-/// Shows how everything stands.
-pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+/// Shows how everything stands, or stood at `at`.
+pub fn run(path: &Path, at: Option<Timestamp>, json: bool) -> anyhow::Result<ExitCode> {
     let config = load(path)?;
-    let view = match client::ask(&config.control_socket, &Request::Status)? {
+    if let Some(at) = at {
+        NotThen::if_ahead(at, SystemClock::new().now())?;
+    }
+    let request = at.map_or(Request::Status, |at| Request::StatusAt { at });
+    let view = match client::ask(&config.control_socket, &request)? {
         Some(Answer::Status(view)) => view,
         Some(_) => anyhow::bail!("the running daemon answered something else"),
-        None => at_rest(&config)?,
+        None => at_rest(&config, at)?,
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&view)?);
@@ -53,7 +58,21 @@ pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> 
     Ok(log)
 }
 
-fn at_rest(config: &Config) -> anyhow::Result<StatusView> {
+fn at_rest(config: &Config, at: Option<Timestamp>) -> anyhow::Result<StatusView> {
     let log = log_at_rest(config)?;
-    Ok(StatusView::of(&log.state, &config.organisation, SystemClock::new().now(), None))
+    let Some(at) = at else {
+        return Ok(StatusView::of(
+            &log.state,
+            &config.organisation,
+            SystemClock::new().now(),
+            None,
+        ));
+    };
+    let Some(mut past) = log.past(at)? else {
+        let first = log.record(0).ok().map(|record| record.at());
+        return Err(NotThen::too_early(at, first).into());
+    };
+    past.stopped =
+        past.stopped.or_else(|| log.silence().filter(|gap| gap.index == past.newest + 1));
+    Ok(StatusView::as_at(&past, &config.organisation, at, false))
 }

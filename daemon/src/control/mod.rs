@@ -6,7 +6,7 @@ pub mod server;
 use attestd_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::view::{EntryView, StatusView, SubjectView};
+use crate::view::{HistoryView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,11 @@ use crate::view::{EntryView, StatusView, SubjectView};
 pub enum Request {
     /// The status of everything.
     Status,
+    /// The status of everything as at a past instant.
+    StatusAt {
+        /// The instant.
+        at: Timestamp,
+    },
     /// A run now, of a check or of one of its subjects; the answer comes when it has ended.
     Check {
         /// The check, with or without a target.
@@ -37,6 +42,13 @@ pub enum Request {
         /// The newest this many.
         limit: usize,
     },
+    /// A signed checkpoint of the log as it is now.
+    Checkpoint,
+    /// The log's signature on an evidence pack.
+    Seal {
+        /// The SHA-256 of the list of the pack's files, in hex.
+        sums: String,
+    },
 }
 
 /// What it answers.
@@ -48,7 +60,16 @@ pub enum Answer {
     /// What ran.
     Checked(Vec<CheckedView>),
     /// History, newest first.
-    History(Vec<EntryView>),
+    History(HistoryView),
+    /// A checkpoint.
+    Checkpoint {
+        /// The signed note.
+        note: String,
+        /// The key that it is signed with, as text.
+        key: String,
+    },
+    /// A seal: the signed note.
+    Sealed(String),
     /// The blob is gone, and the record says so.
     Erased,
     /// Why not.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_core::record::Erased;
-use attestd_core::store::HistoryQuery;
+use attestd_core::store::{HistoryQuery, StoreError};
 use attestd_core::{Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,10 +15,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, CheckedView, Request};
+use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
-use crate::view::{EntryView, StatusView, SubjectView};
+use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -46,6 +47,8 @@ pub struct Server {
     pub monitor: mpsc::Sender<Message>,
     /// The checks in force, for explanations.
     pub checks: tokio::sync::watch::Receiver<Checks>,
+    /// What signs the log.
+    pub checkpoints: Arc<Checkpoints>,
     /// Who runs this.
     pub organisation: tokio::sync::watch::Receiver<String>,
 }
@@ -139,10 +142,22 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
                 Err(error) => Answer::Refused(error.to_string()),
             }
         }
+        Request::StatusAt { at } => server.status_at(at).await,
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
         }
+        Request::Checkpoint => match server.checkpoints.clone().made().await {
+            Ok(note) => Answer::Checkpoint {
+                note: note.to_string(),
+                key: server.checkpoints.verifier().to_string(),
+            },
+            Err(error) => Answer::Refused(error.to_string()),
+        },
+        Request::Seal { sums } => match server.checkpoints.seal(&sums) {
+            Some(note) => Answer::Sealed(note),
+            None => Answer::Refused("only a SHA-256 is sealed".to_owned()),
+        },
     }
 }
 
@@ -186,6 +201,24 @@ impl Server {
         Answer::Checked(subjects.iter().filter_map(one).collect())
     }
 
+    async fn status_at(&self, at: Timestamp) -> Answer {
+        if let Err(ahead) = NotThen::if_ahead(at, self.shared.clock.now()) {
+            return Answer::Refused(ahead.to_string());
+        }
+        let organisation = self.organisation.borrow().clone();
+        let store = self.shared.store.clone();
+        reading(move || {
+            Ok(match store.past(at)? {
+                Some(past) => Answer::Status(StatusView::as_at(&past, &organisation, at, true)),
+                None => {
+                    let first = store.record(0).ok().map(|record| record.at());
+                    Answer::Refused(NotThen::too_early(at, first).to_string())
+                }
+            })
+        })
+        .await
+    }
+
     async fn history(
         &self,
         subject: Option<Subject>,
@@ -193,20 +226,25 @@ impl Server {
         to: Option<Timestamp>,
         limit: usize,
     ) -> Answer {
-        let query = HistoryQuery { subject, from, to, limit: limit.min(limits::HISTORY_MAX) };
-        let store = self.shared.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let limit = limit.min(limits::HISTORY_MAX);
+        // One more than is shown: whether there is one is told.
+        let query = HistoryQuery { subject, from, to, limit: limit.saturating_add(1) };
+        let (store, now) = (self.shared.store.clone(), self.shared.clock.now());
+        reading(move || {
             let records = store.history(&query)?;
+            let gaps = |query: &_, oldest| store.gaps(query, oldest, now);
             let whole = |index| store.record(index).ok();
-            Ok(records.iter().filter_map(|record| EntryView::of(record, &whole)).collect())
-        });
-        match read.await {
-            Ok(Ok(entries)) => Answer::History(entries),
-            Ok(Err(error)) => {
-                let error: attestd_core::store::StoreError = error;
-                Answer::Refused(error.to_string())
-            }
-            Err(_) => Answer::Refused("reading history panicked: a defect of attestd".to_owned()),
-        }
+            Ok(Answer::History(HistoryView::of(query, records, gaps, &whole)?))
+        })
+        .await
+    }
+}
+
+/// Answers from the store, on a thread that may wait for the disk.
+async fn reading(read: impl FnOnce() -> Result<Answer, StoreError> + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Answer::Refused(error.to_string()),
+        Err(_) => Answer::Refused("reading history panicked: a defect of attestd".to_owned()),
     }
 }

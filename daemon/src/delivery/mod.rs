@@ -33,7 +33,7 @@ use attestd_core::obligation::WorkingDays;
 use attestd_core::store::Store;
 use attestd_core::time::Clock;
 use attestd_core::{BoxFuture, DestinationName, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,9 +45,18 @@ pub trait Emitter: Send + Sync {
     fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>>;
 
     /// Says that the daemon lives; never queued (D9). People are not told so.
-    fn beat(&self, _now: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
+    fn beat<'a>(&'a self, _beat: &'a Beat) -> BoxFuture<'a, Result<(), EmitError>> {
         Box::pin(async { Ok(()) })
     }
+}
+
+/// A sign of life (D9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// When.
+    pub at: Timestamp,
+    /// The newest checkpoint, a signed note: who has it can show later that the log was not rolled back.
+    pub checkpoint: Option<Arc<str>>,
 }
 
 /// Why the receiver does not have it (D5).
@@ -124,6 +133,8 @@ pub struct Deliveries {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     seed: u64,
+    /// The newest checkpoint, for the heartbeats of who is served from now on.
+    pub checkpoint: watch::Receiver<Option<Arc<str>>>,
     served: BTreeMap<DestinationName, Served>,
 }
 
@@ -137,18 +148,22 @@ struct Served {
 impl Deliveries {
     /// Nothing is served yet. `seed` decides the jitter.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, seed: u64) -> Deliveries {
-        Deliveries { store, clock, seed, served: BTreeMap::new() }
+        let (_, checkpoint) = watch::channel(None);
+        Deliveries { store, clock, seed, checkpoint, served: BTreeMap::new() }
     }
 
     /// Serves exactly these from now on: at start and after each reload. What was blocked is tried at once; what waits
     /// for a destination that is no longer named stays in the outbox until a person discards it (D11). Must be called
     /// within the runtime.
     pub async fn serve(&mut self, destinations: Vec<Destination>) {
+        let of = |(name, served): (&DestinationName, &Served)| (name.clone(), served.board.clone());
+        let before: BTreeMap<DestinationName, Arc<Board>> = self.served.iter().map(of).collect();
         self.stop().await;
         for destination in destinations {
+            let board = before.get(&destination.name).map(|board| board.successor());
             let served = Served {
                 wake: Arc::new(Notify::new()),
-                board: Arc::new(Board::default()),
+                board: Arc::new(board.unwrap_or_default()),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             };
@@ -159,6 +174,7 @@ impl Deliveries {
                 wake: Arc::clone(&served.wake),
                 board: Arc::clone(&served.board),
                 stop: served.stop.clone(),
+                checkpoint: self.checkpoint.clone(),
                 chance: backoff::Chance::of(self.seed, name.as_str()),
                 destination,
             };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use attestd_core::BoxFuture;
 use attestd_core::event::Delivery;
 use attestd_core::time::Clock;
-use attestd_core::{BoxFuture, Timestamp};
 use prost::Message;
 
 use super::otlp_sender::{Sender, Signal};
 use super::sentence::Render;
-use super::{EmitError, Emitter, otlp_record};
+use super::{Beat, EmitError, Emitter, otlp_record};
 
 /// Tells alert events to an OTLP receiver.
 pub struct OtlpEmitter {
@@ -45,8 +45,8 @@ impl Emitter for OtlpEmitter {
         })
     }
 
-    fn beat(&self, now: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
-        let request = otlp_record::heartbeat(&self.resource, now);
+    fn beat<'a>(&'a self, beat: &'a Beat) -> BoxFuture<'a, Result<(), EmitError>> {
+        let request = otlp_record::heartbeat(&self.resource, beat);
         Box::pin(async move { self.sender.send(Signal::Logs, request.encode_to_vec()).await })
     }
 }

@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::Value;
 
+use super::Beat;
 use super::sentence::Sentence;
 
 /// The request that tells one alert event.
@@ -27,10 +28,12 @@ pub fn request(
 }
 
 /// The request that says that the daemon lives (D9).
-pub fn heartbeat(resource: &[(String, String)], now: Timestamp) -> ExportLogsServiceRequest {
+pub fn heartbeat(resource: &[(String, String)], beat: &Beat) -> ExportLogsServiceRequest {
+    let note = beat.checkpoint.iter().map(|note| text("attestd.checkpoint", &**note));
     let record = LogRecord {
-        time_unix_nano: nanos(now),
-        observed_time_unix_nano: nanos(now),
+        time_unix_nano: nanos(beat.at),
+        observed_time_unix_nano: nanos(beat.at),
+        attributes: note.collect(),
         severity_number: SeverityNumber::Info.into(),
         severity_text: "info".to_owned(),
         event_name: "attestd.heartbeat".to_owned(),
@@ -62,6 +65,8 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
         text("attestd.alert.since", event.since.to_string()),
         text("attestd.check.id", delivery.subject.check.as_str()),
         text("attestd.check.kind", &delivery.kind),
+        // Said by the event's name too, which not every store keeps.
+        text("attestd.event.change", event.change.as_str()),
         text("attestd.finding.code", &key.code.0),
         text("attestd.finding.means", means_word(*means)),
         text("attestd.message", &sentence.message),
@@ -235,6 +240,7 @@ mod tests {
         for (name, expected) in [
             ("attestd.alert.id", "a1"),
             ("attestd.event.id", "e3"),
+            ("attestd.event.change", "opened"),
             ("attestd.event.sequence", "3"),
             ("attestd.event.repeat", "2"),
             ("attestd.check.id", "portal"),

@@ -8,7 +8,7 @@ use attestd_core::event::Delivery;
 use attestd_core::outbox::Waiting;
 use attestd_core::store::Store;
 use attestd_core::time::{Clock, Uptime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::backoff::{AFTER_MAX, BLOCKED_EVERY, Chance, DELAY_MIN, delay};
 use super::health::Board;
 use super::plan::{Held, Limits, Plan};
-use super::{BEAT_EVERY, Destination, EmitError};
+use super::{BEAT_EVERY, Beat, Destination, EmitError};
 
 /// What a destination's task is made of.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ pub(super) struct Serving {
     pub wake: Arc<Notify>,
     pub board: Arc<Board>,
     pub stop: CancellationToken,
+    pub checkpoint: watch::Receiver<Option<Arc<str>>>,
     pub chance: Chance,
 }
 
@@ -89,9 +90,11 @@ impl Serving {
     /// Says every minute that the daemon lives, whatever waits in the outbox (D9).
     pub(super) async fn beats(self) {
         loop {
+            let checkpoint = self.checkpoint.borrow().clone();
+            let beat = Beat { at: self.clock.now(), checkpoint };
             let beat = async {
                 tokio::select! {
-                    told = self.destination.emitter.beat(self.clock.now()) => told.err(),
+                    told = self.destination.emitter.beat(&beat) => told.err(),
                     () = self.clock.sleep(self.destination.pace.attempt_max) => None,
                 }
             };

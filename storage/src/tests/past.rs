@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use attestd_core::event::Change;
-use attestd_core::past::{Past, Then};
-use attestd_core::record::{Missed, Record, Why};
+use attestd_core::past::{Gap, GapWhy, Past, Then};
+use attestd_core::record::{Missed, Record, Restored, Why};
 use attestd_core::state::{State, SubjectState};
-use attestd_core::store::Store;
+use attestd_core::store::{HistoryQuery, Store};
 use attestd_core::time::Trust;
 use attestd_core::{Status, Subject, Timestamp};
 use proptest::prelude::*;
@@ -81,7 +81,10 @@ fn record(act: &Act, n: u64, state: &State) -> Option<Record> {
             next: Some(at(n)),
         }),
         Act::Tick(subject) => Record::Ticked(ticked(name(*subject), n, Change::Repeated)),
-        Act::Retire(subject) => Record::Retired(ticked(name(*subject), n, Change::Retired)),
+        Act::Retire(subject) => {
+            let watched = state.subjects.keys().any(|known| known.to_string() == name(*subject));
+            watched.then(|| Record::Retired(ticked(name(*subject), n, Change::Retired)))?
+        }
         Act::Start(trust) => {
             let Record::Start(mut made) = start("origin") else { return None };
             (made.at, made.clock) = (at(n), *trust);
@@ -222,6 +225,67 @@ impl Told {
         }
     }
 
+    /// The records that count as written in the time that a query asks for, by the rule.
+    fn within(&self, query: &HistoryQuery) -> std::ops::Range<usize> {
+        let nanosecond = jiff::SignedDuration::from_nanos(1);
+        let before = |at: Timestamp| self.newest(at - nanosecond).map_or(0, |newest| newest + 1);
+        query.from.map_or(0, before)..query.to.map_or(self.log.len(), before)
+    }
+
+    /// Whose history each record is in.
+    fn subject(&self, record: &Record) -> Option<Subject> {
+        match record {
+            Record::Same(same) => self.subject(&self.log[usize::try_from(same.of).ok()?]),
+            other => crate::record::subject_of(other).cloned(),
+        }
+    }
+
+    /// Every gap within what a query asks for, found by looking at each pair of neighbours in the log.
+    fn gaps(&self, query: &HistoryQuery, now: Timestamp) -> Vec<Gap> {
+        let (within, end) = (self.within(query), query.to.unwrap_or(now).min(now));
+        let mut gaps = Vec::new();
+        let seen = within.start..=within.end;
+        for (index, pair) in
+            self.log.windows(2).enumerate().filter(|(i, _)| seen.contains(&(i + 1)))
+        {
+            let [before, Record::Start(start)] = pair else { continue };
+            let stopped = matches!(before, Record::Stopped { .. });
+            let (from, to) = (before.at(), Some(start.at.max(before.at())));
+            let why = if stopped { GapWhy::Stopped } else { GapWhy::Died };
+            gaps.push(Gap { subject: None, from, to, why, index: index as u64 + 1 });
+        }
+        for subject in SUBJECTS.map(|name| name.parse::<Subject>().expect("a subject")) {
+            let looks = self.log.iter().enumerate().filter(|(_, record)| {
+                let ends = matches!(record, Record::Run(_) | Record::Same(_) | Record::Retired(_));
+                ends && self.subject(record).as_ref() == Some(&subject)
+            });
+            let looks: Vec<(usize, &Record)> = looks.collect();
+            for (place, (index, record)) in looks.iter().enumerate() {
+                let stale_at = match record {
+                    Record::Run(run) => run.stale_at,
+                    Record::Same(same) => same.stale_at,
+                    _ => None,
+                };
+                let next = looks.get(place + 1);
+                let over = next.is_some_and(|(next, _)| *next < within.start);
+                let Some(from) = stale_at.filter(|_| *index < within.end && !over) else {
+                    continue;
+                };
+                let to = next.map(|(_, next)| next.at());
+                let index = next.map_or(self.log.len(), |(next, _)| *next) as u64;
+                if to.is_none_or(|to| from < to) {
+                    let subject = Some(subject.clone());
+                    gaps.push(Gap { subject, from, to, why: GapWhy::Stale, index });
+                }
+            }
+        }
+        gaps.retain(|gap| gap.from < end);
+        gaps.retain(|gap| query.from.is_none_or(|from| gap.to.is_none_or(|to| to > from)));
+        gaps.sort_by(|a, b| (b.index, b.from, &a.subject).cmp(&(a.index, a.from, &b.subject)));
+        let watched = self.log.iter().any(|record| self.subject(record).is_some());
+        if watched && within.end > 0 { gaps } else { Vec::new() }
+    }
+
     fn times(&self) -> Vec<Timestamp> {
         let minute = jiff::SignedDuration::from_mins(1);
         let mut times: Vec<Timestamp> =
@@ -232,12 +296,43 @@ impl Told {
     }
 }
 
+#[test]
+fn what_a_backup_does_not_hold_is_a_gap_up_to_the_next_start() {
+    let mut told = Told::tell(&[]);
+    told.commit(run("tls/a", 1_000, None), 1);
+    told.commit(
+        Record::Restored(Restored {
+            at: at(2_000),
+            origin: "another".to_owned(),
+            from: "origin".to_owned(),
+            size: 3,
+            root: String::new(),
+            key: String::new(),
+            by: "ada".to_owned(),
+        }),
+        1,
+    );
+    assert_eq!(told.sled.past(at(1_500)).expect("an answer").expect("recorded").stopped, None);
+    let Record::Start(mut again) = start("another") else { unreachable!("start makes a start") };
+    again.at = at(2_060);
+    told.commit(Record::Start(again), 1);
+    let (from, to) = (at(1_000), Some(at(2_060)));
+    let gap = Gap { subject: None, from, to, why: GapWhy::Restored, index: 4 };
+    for (minute, newest) in [(1_500, 2), (2_010, 3)] {
+        let past = told.sled.past(at(minute)).expect("an answer").expect("something was recorded");
+        assert_eq!((past.newest, past.stopped.as_ref()), (newest, Some(&gap)));
+    }
+    let query = crate::testing::query(None, 10);
+    assert_eq!(told.sled.gaps(&query, None, at(3_000)).expect("an answer"), [gap]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn the_past_is_what_the_fold_of_the_log_says(
         acts in prop::collection::vec(act(), 1..60), before in 0..2_000u64, limit in 0..40usize,
+        from in 900..2_200u64, to in 900..2_200u64,
     ) {
         let told = Told::tell(&acts);
         let offline = read_offline(told.directory.path()).expect("it reads");
@@ -246,6 +341,22 @@ proptest! {
             told.hold(time, past.as_ref(), false);
             assert_eq!(past, told.memory.past(time).expect("it answers"));
             assert_eq!(past, offline.past(time).expect("it answers"));
+        }
+        let minute = |n: u64| Some(at(n));
+        for (from, to) in [(None, None), (minute(from), None), (None, minute(to)), (minute(from), minute(to))] {
+            let query = HistoryQuery { subject: None, from, to, limit };
+            let now = at(4_000);
+            let expected = told.gaps(&query, now);
+            assert_eq!(told.sled.gaps(&query, None, now).ok().as_ref(), Some(&expected), "{from:?} {to:?}");
+            assert_eq!(offline.gaps(&query, None, now).ok(), Some(expected));
+            let within = told.within(&query);
+            let entries = (0..told.log.len()).rev().filter(|index| {
+                within.contains(index) && told.subject(&told.log[*index]).is_some()
+            });
+            let expected: Vec<u64> = entries.take(limit).map(|index| index as u64).collect();
+            let found = told.sled.history(&query).expect("history");
+            let found: Vec<u64> = found.iter().map(|committed| committed.index).collect();
+            assert_eq!(found, expected, "{from:?} {to:?}");
         }
         let (sled, memory) = (told.sled.prune(at(before), limit), told.memory.prune(at(before), limit));
         assert_eq!(sled.ok(), memory.ok());

@@ -82,6 +82,8 @@ fn what_is_pruned_is_gone_and_all_else_is_as_it_was() {
     let mut before = state(&store);
     let mut oldest = 0;
     for round in [100, 200] {
+        let size = before.size;
+        let root = store.verbatim().root(size).expect("a root");
         let pruned = store.retain(at(round), at(RECORDS)).expect("pruned").expect("some is old");
         assert!(pruned.until > oldest && pruned.until <= round, "{pruned:?}");
         assert!(store.retain(at(round), at(RECORDS)).expect("pruned").is_none(), "all is done");
@@ -106,8 +108,12 @@ fn what_is_pruned_is_gone_and_all_else_is_as_it_was() {
             drop(store);
             if lose_sled {
                 std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+                std::fs::remove_dir_all(directory.path().join("log/tree")).expect("removed");
             }
             store = open(directory.path());
+            assert_eq!(store.verbatim().root(size).ok(), Some(root), "older proofs hold");
+            let offline = read_offline(directory.path()).expect("it reads");
+            assert_eq!(offline.verbatim().root(size).ok(), Some(root), "for a reader too");
             assert_eq!(
                 (state(&store), indexes(&store, None, 1_000)),
                 (state_now.clone(), history.clone())

@@ -16,8 +16,9 @@ use attestd_core::schedule::Schedule;
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Uptime};
 use attestd_core::{
-    BadEvidence, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence, FindingSpec,
-    Judgement, Look, Means, Nature, ProbeError, Reason, Severity, Target, Timestamp, Unseen,
+    BadEvidence, Blob, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence,
+    FindingSpec, Judgement, Look, Means, Nature, ProbeError, Reason, Severity, Target, Timestamp,
+    Unseen,
 };
 use attestd_storage::{Fault, MemoryStore};
 use serde::{Deserialize, Serialize};
@@ -279,11 +280,13 @@ impl Simulation {
         checks.insert(own.id.clone(), own);
         let routes =
             vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
+        let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
+        let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
         let configured =
-            Configured { at: clock.now(), config: String::new(), checks: BTreeMap::new(), routes };
-        shared
-            .commit(Draft { record: Record::Configured(Box::new(configured)), blobs: vec![] })
-            .await?;
+            Configured { at: clock.now(), config: blob.sha256.clone(), checks: kinds, routes };
+        let configured = Record::Configured(Box::new(configured));
+        let configured = shared.commit(Draft { record: configured, blobs: vec![blob] }).await?;
+        shared.config.store(configured.index, std::sync::atomic::Ordering::Relaxed);
         let (due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let (tell, inbox) = mpsc::channel(64);
         let (files, files_rx) = watch::channel(BTreeSet::new());

@@ -204,6 +204,7 @@ fn log_of(state: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let entries = std::fs::read_dir(state.join("log")).expect("a log");
     let mut files: Vec<_> = entries
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
         .map(|path| (path.clone(), std::fs::read(path).expect("a segment")))
         .collect();
     files.sort();

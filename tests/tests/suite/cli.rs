@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use attestd::view::{StatusView, SubjectView};
 use attestd_checks::registry::KINDS;
 use attestd_core::store::{Draft, Store};
 use attestd_storage::SledStore;
@@ -15,6 +16,7 @@ use attestd_tests::servers::{self, Made};
 use attestd_tests::supplier::Supplier;
 use attestd_tests::wait;
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, DnType};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,10 +61,103 @@ fn history_at_rest_is_told_newest_first() {
         let arguments = [&["history", "--json"], arguments].concat();
         let said = program::run(directory.path(), &arguments);
         let entries: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
-        assert_eq!(entries.len(), expected, "{why}: {}", said.out);
-        let indexes: Vec<_> = entries.iter().map(|entry| entry["index"].as_u64()).collect();
+        let indexes: Vec<_> = entries.iter().filter_map(|entry| entry["index"].as_u64()).collect();
+        assert_eq!(indexes.len(), expected, "{why}: {}", said.out);
+        assert_eq!(said.err.contains("older ones were left out"), why == "the newest only");
         assert!(indexes.is_sorted_by(|newer, older| newer > older), "{why}: newest first");
     }
+}
+
+#[test]
+fn status_at_a_past_instant_says_loudly_that_it_is_the_past() {
+    let directory = store_at_rest();
+    for (at, golden) in [
+        ("2026-11-20 12:30", "tests/tests/suite/golden/status-at.txt"),
+        ("2026-11-21 06:00", "tests/tests/suite/golden/status-at-gap.txt"),
+    ] {
+        let said = program::run(directory.path(), &["status", "--at", at]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{at}");
+        hold(golden, &said.out);
+    }
+}
+
+#[test]
+fn gaps_stand_in_history_as_entries_of_their_own() {
+    let directory = store_at_rest();
+    let stopped = "attestd was not running until 2026-11-21 11:59:58Z: it had been stopped";
+    let died = "attestd was not running until now: it had ended without a word";
+    let stale = "not looked at until now, though it was due";
+    let was_stale = "not looked at until 2026-11-21 12:00:03Z, though it was due";
+    for (arguments, expected, why) in [
+        (&[][..], &[died, stale, was_stale, stopped][..], "everything"),
+        (&["policies"], &[died, stale, stopped], "a check that is stale still"),
+        (&["portal"], &[died, was_stale, stopped], "a check that was"),
+        (&["gone"], &[], "what was never watched has no gaps"),
+        (&["--to", "2026-11-20 16:00"], &[], "until before any gap"),
+        (&["--to", "2026-11-20 17:30"], &[stopped], "until within a gap"),
+        (
+            &["--from", "2026-11-21 09:00"],
+            &[died, stale, was_stale, stopped],
+            "from within gaps on",
+        ),
+        (&["--from", "2026-11-21 12:01"], &[died, stale], "from after them on"),
+        (&["--limit", "1"], &[died, stale, was_stale], "no further back than what is shown"),
+    ] {
+        let said = program::run(directory.path(), &[&["history", "--json"], arguments].concat());
+        let entries: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+        let gaps = entries.iter().filter(|entry| entry["index"].is_null());
+        let told: Vec<_> = gaps.filter_map(|gap| gap["detail"].as_str()).collect();
+        assert_eq!(told, expected, "{why}: {}", said.out);
+    }
+}
+
+#[test]
+fn a_time_of_which_nothing_can_be_known_is_refused_with_the_reason() {
+    let directory = store_at_rest();
+    let turned = ["history", "--from", "2026-11-21", "--to", "2026-11-20"];
+    let said = program::run(directory.path(), &turned);
+    assert!(said.code == Some(1) && said.err.contains("--from must be before --to"), "{said:?}");
+    for (arguments, says) in [
+        (["status", "--at", "2026-11-19"], "the log begins at 2026-11-20T05:59:59Z"),
+        (["status", "--at", "2999-01-01"], "2999-01-01T00:00:00Z is still to come"),
+        (["status", "--at", "soon"], "2026-11-01T00:00:00Z, or a day or a time in London"),
+        (["history", "--from", "soon"], "2026-11-01T00:00:00Z, or a day or a time in London"),
+        (["history", "--to", "2026-10-25 01:30"], "comes twice in London"),
+    ] {
+        let said = program::run(directory.path(), &arguments);
+        assert!(said.code != Some(0) && said.out.is_empty(), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn the_past_is_the_same_from_a_running_daemon_and_from_the_log_at_rest() {
+    let supplier = Supplier::copy();
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let seen = daemon.until(Duration::from_secs(20), "everything is seen", |view| {
+        let seen_at = |subject: &SubjectView| subject.seen_at;
+        view.subjects.iter().map(seen_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+    });
+    let at = seen.to_string();
+    let ask = |running: bool| {
+        let said = program::run(supplier.path(), &["status", "--json", "--at", &at]);
+        let view: StatusView =
+            serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+        assert_eq!((view.running, view.at), (running, seen));
+        view
+    };
+    let from_the_daemon = ask(true);
+    let early = program::run(supplier.path(), &["status", "--at", "2026-11-01"]);
+    assert!(early.err.contains("the log begins at"), "{early:?}");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(10)).success());
+    let at_rest = ask(false);
+    assert!(from_the_daemon.subjects.len() > 10, "{from_the_daemon:?}");
+    for (asked, read) in from_the_daemon.subjects.iter().zip(&at_rest.subjects) {
+        assert_eq!(asked, read);
+        assert!(asked.seen_at.is_some_and(|seen_at| seen_at <= seen), "{asked:?}");
+    }
+    assert_eq!(from_the_daemon.subjects.len(), at_rest.subjects.len());
 }
 
 #[test]

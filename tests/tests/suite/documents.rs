@@ -76,7 +76,8 @@ const SAMPLE_HEAD: &str = "\
 # `systemctl reload attestd` takes it up. This file is kept in the evidence log at each start and reload: no secrets here,
 # they go into credentials (systemd/attestd.service, LoadCredential=).
 
-# systemd says where the state is (StateDirectory=), so `state_directory` is not set.
+# systemd says where the state is (StateDirectory=), so `state_directory` is not set, nor `key_directory`, which is the same
+# path with -key added: the signing key and the newest checkpoint, outside the store and its backup.
 control_socket = \"/run/attestd/control.sock\"
 
 # The zone in which cron lines count.
@@ -239,7 +240,8 @@ fn the_verbs_that_documents_name_are_there_and_the_readme_names_all() {
 fn the_options_that_the_readme_names_are_there() {
     let cli = attestd::cli::Cli::command();
     let mut options: Vec<String> = vec!["--help".to_owned(), "--version".to_owned()];
-    let commands = std::iter::once(&cli).chain(cli.get_subcommands());
+    let verbs = cli.get_subcommands().flat_map(|verb| verb.get_subcommands().chain([verb]));
+    let commands = std::iter::once(&cli).chain(verbs);
     for argument in commands.flat_map(clap::Command::get_arguments) {
         options.extend(argument.get_long().map(|long| format!("--{long}")));
     }

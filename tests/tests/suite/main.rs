@@ -1,11 +1,16 @@
 //! The suites that cross crates, a module each.
 
+mod backup;
 mod bad_input;
+mod checkpoints;
 mod cli;
 mod conformance;
 mod daemon;
 mod documents;
+mod evidence;
 mod kill;
+mod observability;
+mod packs;
 mod simulation;
 mod telling;
 mod tidy;

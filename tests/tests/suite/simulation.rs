@@ -8,18 +8,14 @@ use attestd_core::event::{Change, event_id};
 use attestd_core::record::{Record, Run};
 use attestd_core::store::Store;
 use attestd_core::{Status, Subject, Timestamp};
+use attestd_tests::sim::quiet;
 use attestd_tests::sim::world::Simulation;
 
 /// Simulated days in CI, one a seed.
 const SEEDS: u64 = 200;
 
 fn days(seeds: std::ops::RangeInclusive<u64>) -> Counts {
-    std::panic::set_hook(Box::new(|info| {
-        // Panics that the simulation makes on purpose are caught by the daemon, and would drown what matters.
-        if !info.payload_as_str().is_some_and(|text| text.starts_with("simulated:")) {
-            eprintln!("{info}");
-        }
-    }));
+    quiet();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut total = Counts::default();
     let play = |thread: usize| {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use attestd_core::event::{Change, Delivery};
 use attestd_core::obligation::WorkingDays;
 use attestd_core::time::Clock;
-use attestd_core::{BoxFuture, Severity, Tier, Timestamp};
+use attestd_core::{BoxFuture, Severity, Tier};
 
 use super::{TrialClock, TrialStore, begin};
 use crate::delivery::backoff::Chance;
-use crate::delivery::{Deliveries, Destination, EmitError, Emitter, Pace};
+use crate::delivery::{Beat, Deliveries, Destination, EmitError, Emitter, Pace};
 
 /// What a receiver does with an attempt.
 enum Act {
@@ -108,7 +108,7 @@ impl Emitter for Scripted {
         })
     }
 
-    fn beat(&self, _: Timestamp) -> BoxFuture<'_, Result<(), EmitError>> {
+    fn beat<'a>(&'a self, _: &'a Beat) -> BoxFuture<'a, Result<(), EmitError>> {
         Box::pin(async move {
             self.seen(|seen| seen.beats.push(self.seconds()));
             Ok(())
@@ -172,6 +172,10 @@ async fn what_is_committed_is_told_once_and_acknowledged() {
     assert_eq!(health.last_accepted, Some(begin()));
     trial.pass(86_400).await;
     assert_eq!(receiver.groups().len(), 2, "and never again");
+    trial.serve(&[("collector", &receiver, Pace::machine())]).await;
+    let health = trial.deliveries.health();
+    let accepted = health.values().next().expect("one").last_accepted;
+    assert_eq!(accepted, Some(begin()), "a reload forgets nothing");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,380 @@
+//! Making a pack out of the log at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use attestd_core::check::{hex, sha256_hex};
+use attestd_core::merkle::{Hash, Tile};
+use attestd_core::record::Recorded;
+use attestd_core::store::StoreError;
+use attestd_core::{CheckId, Timestamp};
+use attestd_storage::Verbatim;
+use attestd_storage::note::{Checkpoint, Verifier};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::files;
+use super::leaf::Leaf;
+use super::manifest::{self, Manifest};
+use super::page::page;
+use super::records::Line;
+use super::select::Choice;
+use super::story::{Private, Story};
+use super::table::{link, table};
+
+/// What a pack is made of: the log at rest.
+pub trait Source {
+    /// The first record that is not pruned; of those before it, some may be left.
+    fn oldest(&self) -> u64;
+    /// The leaf of the record at `index`, and its private part where it has one.
+    fn parts(&self, index: u64) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError>;
+    /// Stored hashes of a level of the tree.
+    fn hashes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
+    /// The blob with this SHA-256; `Missing` where there is none.
+    fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError>;
+}
+
+impl Source for Verbatim<'_> {
+    fn oldest(&self) -> u64 {
+        Verbatim::oldest(self)
+    }
+
+    fn parts(&self, index: u64) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        Verbatim::parts(self, index).map(|parts| (parts.leaf, parts.private))
+    }
+
+    fn hashes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        Verbatim::hashes(self, level, range)
+    }
+
+    fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        Verbatim::blob(self, sha256)
+    }
+}
+
+/// What is wished of a pack.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Until before this one.
+    pub to: Timestamp,
+    /// Of this check only.
+    pub check: Option<CheckId>,
+    /// Without private parts: no hosts, no names, nothing in words.
+    pub redact: bool,
+    /// With documents, pages and chains, not only their hashes.
+    pub documents: bool,
+    /// Who runs the daemon.
+    pub organisation: String,
+    /// When the pack is made.
+    pub made_at: Timestamp,
+}
+
+/// What the log's key says of it.
+pub struct Signed<'a> {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The signed note of it.
+    pub note: String,
+    /// The key.
+    pub key: Verifier,
+    /// Signs the list of the pack's files, named by its hash: answers a note over `seal_text`.
+    pub seal: &'a dyn Fn(&str) -> anyhow::Result<String>,
+}
+
+/// Why there is no pack.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// There is something already.
+    #[error("{0} is there already; a pack is written to a new directory")]
+    There(PathBuf),
+    /// The file system refused.
+    #[error("{0} cannot be written")]
+    Write(PathBuf, #[source] std::io::Error),
+    /// The log cannot be read.
+    #[error("the evidence log cannot be read")]
+    Read(#[from] StoreError),
+    /// A record that this release does not know.
+    #[error("record {0} is none that this release knows: {1}")]
+    Record(u64, String),
+    /// The key did not sign.
+    #[error("the pack cannot be signed: {0:#}")]
+    Seal(anyhow::Error),
+}
+
+/// Makes a pack at `out`, which must not be there; says what it holds.
+pub fn export(
+    source: &dyn Source,
+    signed: &Signed<'_>,
+    wish: &Wish,
+    out: &Path,
+) -> Result<Manifest, ExportError> {
+    if out.symlink_metadata().is_ok() {
+        return Err(ExportError::There(out.to_owned()));
+    }
+    // Under its own name it appears whole, or not at all.
+    let mut half = out.as_os_str().to_owned();
+    half.push(".part");
+    let half = PathBuf::from(half);
+    if half.symlink_metadata().is_ok() {
+        return Err(ExportError::There(half));
+    }
+    let mut pack = Pack { directory: half.clone(), sums: BTreeMap::new() };
+    match write(source, signed, wish, &mut pack) {
+        Ok(manifest) => {
+            let renamed = std::fs::rename(&half, out);
+            renamed.map_err(|error| ExportError::Write(out.to_owned(), error))?;
+            Ok(manifest)
+        }
+        Err(error) => {
+            let _ = std::fs::remove_dir_all(&half); // the error that matters is the first
+            Err(error)
+        }
+    }
+}
+
+fn write(
+    source: &dyn Source,
+    signed: &Signed<'_>,
+    wish: &Wish,
+    pack: &mut Pack,
+) -> Result<Manifest, ExportError> {
+    let size = signed.checkpoint.head.size;
+    let to = wish.to.min(wish.made_at);
+    let mut from = wish.from.min(to);
+    let oldest = source.oldest();
+    if (1..size).contains(&oldest) {
+        // Nothing is shown of a time whose records are pruned.
+        from = from.max(Text::read(source, oldest)?.leaf()?.at).min(to);
+    }
+    let mut choice = Choice::new(from, to, wish.check.clone());
+    for index in 0..size {
+        let record = match Text::read(source, index) {
+            Err(ExportError::Read(StoreError::Pruned { .. })) => continue,
+            read => read?,
+        };
+        let leaf = record.leaf()?;
+        // Of what is pruned, some is left: it is context, whatever a clock said then.
+        if index >= oldest || leaf.at < from {
+            choice.take(index, &leaf, record.private.as_deref());
+        }
+    }
+    let selection = choice.end(size);
+    let mut story = Story::new(from, to, selection.period.start, wish.documents);
+    let mut told = Telling { source, wish, blobs: BTreeMap::new() };
+    let mut records = 0;
+    let mut file = pack.begin(files::RECORDS)?;
+    for index in selection.indexes() {
+        let record = Text::read(source, index)?;
+        let (leaf, private) = (record.leaf()?, record.private.as_deref().filter(|_| !wish.redact));
+        let line =
+            Line { i: index, leaf: (&*record.leaf).into(), private: private.map(Into::into) };
+        let mut line = serde_json::to_vec(&line).expect("a line is plain data, which serialises");
+        line.push(b'\n');
+        file.write(&line)?;
+        let read: Option<Private> = private.and_then(|private| serde_json::from_str(private).ok());
+        let named = told.named(&leaf, read.as_ref())?;
+        story.take(index, &leaf, read.as_ref(), &named);
+        records += 1;
+    }
+    file.end(pack)?;
+    for (sha256, _) in told.blobs.iter().filter(|(_, document)| !**document || wish.documents) {
+        pack.put(&link(sha256), &source.blob(sha256)?)?;
+    }
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        origin: signed.key.name.trim_start_matches("attestd/").to_owned(),
+        organisation: if wish.redact { String::new() } else { wish.organisation.clone() },
+        made_at: wish.made_at,
+        made_by: format!("attestd {}", env!("CARGO_PKG_VERSION")),
+        from,
+        to,
+        first: selection.period.start,
+        next: selection.period.end,
+        size,
+        records,
+        whole: wish.check.is_none(),
+        check: match &wish.check {
+            Some(check) if !wish.redact => check.to_string(),
+            _ => String::new(),
+        },
+        redacted: wish.redact,
+        documents: wish.documents && !wish.redact,
+    };
+    finish(source, signed, &manifest, &story.end(), pack)?;
+    Ok(manifest)
+}
+
+/// Everything but the records and the blobs; the signed list of the files last.
+fn finish(
+    source: &dyn Source,
+    signed: &Signed<'_>,
+    manifest: &Manifest,
+    story: &Story,
+    pack: &mut Pack,
+) -> Result<(), ExportError> {
+    for tile in Tile::all(manifest.size) {
+        let hashes = source.hashes(tile.level, tile.hashes())?;
+        pack.put(&tile.to_string(), hashes.as_flattened())?;
+    }
+    let mut json = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
+    json.push('\n');
+    pack.put(files::MANIFEST, json.as_bytes())?;
+    pack.put(files::INDEX, page(story, manifest).as_bytes())?;
+    pack.put(files::REGISTER, table(story).as_bytes())?;
+    pack.put(files::GUIDE, include_bytes!("VERIFY.md"))?;
+    pack.put(files::SCRIPT, include_bytes!("verify.py"))?;
+    pack.put(files::CHECKPOINT, signed.note.as_bytes())?;
+    pack.put(files::KEY, format!("{}\n", signed.key).as_bytes())?;
+    pack.put(files::KEY_PEM, signed.key.pem().as_bytes())?;
+    let sums = pack.sums();
+    pack.put(files::SUMS, sums.as_bytes())?;
+    let seal = (signed.seal)(&sha256_hex(sums.as_bytes())).map_err(ExportError::Seal)?;
+    pack.put(files::SEAL, seal.as_bytes())
+}
+
+/// A record's parts, as text.
+struct Text {
+    index: u64,
+    leaf: String,
+    private: Option<String>,
+}
+
+impl Text {
+    fn read(source: &dyn Source, index: u64) -> Result<Text, ExportError> {
+        let (leaf, private) = source.parts(index)?;
+        let text = |bytes| {
+            String::from_utf8(bytes).map_err(|error| ExportError::Record(index, error.to_string()))
+        };
+        Ok(Text { index, leaf: text(leaf)?, private: private.map(text).transpose()? })
+    }
+
+    fn leaf(&self) -> Result<Leaf<'_>, ExportError> {
+        Leaf::read(&self.leaf).map_err(|error| ExportError::Record(self.index, error))
+    }
+}
+
+/// Which blobs the records name, and whether each is a document, which is left out unless asked for.
+struct Telling<'a> {
+    source: &'a dyn Source,
+    wish: &'a Wish,
+    blobs: BTreeMap<String, bool>,
+}
+
+impl Telling<'_> {
+    /// The documents that a record names. Its configuration, and facts too large for a record, go along in any case: a
+    /// replay needs them.
+    fn named(
+        &mut self,
+        leaf: &Leaf<'_>,
+        private: Option<&Private>,
+    ) -> Result<BTreeSet<String>, ExportError> {
+        let mut named = BTreeSet::new();
+        let Some(private) = private else { return Ok(named) };
+        if let Some(config) = leaf.configuration().filter(|config| self.is_there(config)) {
+            self.blobs.insert(config.to_owned(), false);
+        }
+        let facts = match &private.evidence {
+            None => return Ok(named),
+            Some(Recorded::Facts(evidence)) => evidence.facts.clone(),
+            Some(Recorded::Blob(sha256)) if self.is_there(sha256) => {
+                self.blobs.insert(sha256.clone(), false);
+                serde_json::from_slice(&self.source.blob(sha256)?).unwrap_or_default()
+            }
+            Some(Recorded::Blob(_)) => return Ok(named),
+        };
+        let mut hashes = BTreeSet::new();
+        gather(&facts, &mut hashes);
+        for sha256 in hashes {
+            if self.blobs.contains_key(&sha256) || self.is_there(&sha256) {
+                self.blobs.entry(sha256.clone()).or_insert(true);
+                named.insert(sha256);
+            }
+        }
+        Ok(named)
+    }
+
+    fn is_there(&self, sha256: &str) -> bool {
+        !self.wish.redact && self.source.blob(sha256).is_ok()
+    }
+}
+
+/// Every hash that stands in facts, as a value or as a key.
+fn gather(value: &Value, hashes: &mut BTreeSet<String>) {
+    let is_hash = |text: &str| {
+        text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    match value {
+        Value::String(text) if is_hash(text) => drop(hashes.insert(text.clone())),
+        Value::Array(values) => values.iter().for_each(|value| gather(value, hashes)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if is_hash(key) {
+                    hashes.insert(key.clone());
+                }
+                gather(value, hashes);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A pack on its way, and the hashes of the files in it.
+struct Pack {
+    directory: PathBuf,
+    sums: BTreeMap<String, String>,
+}
+
+/// A file that is written piece by piece.
+struct Piecewise {
+    name: &'static str,
+    path: PathBuf,
+    file: BufWriter<File>,
+    hash: Sha256,
+}
+
+impl Pack {
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        let path = self.place(name)?;
+        std::fs::write(&path, bytes).map_err(|error| ExportError::Write(path, error))?;
+        self.sums.insert(name.to_owned(), sha256_hex(bytes));
+        Ok(())
+    }
+
+    fn begin(&self, name: &'static str) -> Result<Piecewise, ExportError> {
+        let path = self.place(name)?;
+        let file = File::create(&path).map_err(|error| ExportError::Write(path.clone(), error))?;
+        Ok(Piecewise { name, path, file: BufWriter::new(file), hash: Sha256::new() })
+    }
+
+    fn place(&self, name: &str) -> Result<PathBuf, ExportError> {
+        let path = self.directory.join(name);
+        let parent = path.parent().expect("it lies in the pack's directory");
+        let made = std::fs::create_dir_all(parent);
+        made.map_err(|error| ExportError::Write(parent.to_owned(), error))?;
+        Ok(path)
+    }
+
+    /// The list of files, as `sha256sum` reads it.
+    fn sums(&self) -> String {
+        self.sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
+    }
+}
+
+impl Piecewise {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        self.hash.update(bytes);
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| ExportError::Write(self.path.clone(), error))
+    }
+
+    fn end(mut self, pack: &mut Pack) -> Result<(), ExportError> {
+        self.file.flush().map_err(|error| ExportError::Write(self.path.clone(), error))?;
+        pack.sums.insert(self.name.to_owned(), hex(&self.hash.finalize()));
+        Ok(())
+    }
+}

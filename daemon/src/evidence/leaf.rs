@@ -1,0 +1,148 @@
+//! What a verifier reads of a record: its leaf, and of its private part only whose it is.
+
+use std::borrow::Cow;
+
+use attestd_core::record::Why;
+use attestd_core::{Status, Subject, Timestamp};
+use serde::Deserialize;
+
+/// A leaf, as far as verdicts and promises need it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Leaf<'a> {
+    /// What it records.
+    pub t: Type,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// The number of its subject; absent where this record is the first to name it.
+    #[serde(default)]
+    pub who: Option<u64>,
+    /// Of a `same`: the whole run that it is like.
+    #[serde(default)]
+    pub of: Option<u64>,
+    /// The kind of its check.
+    #[serde(default, borrow)]
+    pub kind: Option<Cow<'a, str>>,
+    /// Of a run: the `configured` record it ran under. Of a `configured`: the configuration's blob.
+    #[serde(default, borrow)]
+    pub config: Option<Config<'a>>,
+    /// The slot that was kept.
+    #[serde(default)]
+    pub slot: Option<Timestamp>,
+    /// The first slot that was missed; of another type, something else.
+    #[serde(default, borrow)]
+    from: Option<Cow<'a, str>>,
+    /// The last.
+    #[serde(default, borrow)]
+    to: Option<Cow<'a, str>>,
+    /// How many were missed, where they were counted; of a run, nothing.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// Why: slots were missed, or nothing was seen.
+    #[serde(default, borrow)]
+    pub why: Option<Cow<'a, str>>,
+    /// The next slot, which is promised.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
+    /// From when on a run is stale.
+    #[serde(default)]
+    pub stale_at: Option<Timestamp>,
+    /// The status.
+    #[serde(default)]
+    pub status: Option<Status>,
+    /// The codes of what was found.
+    #[serde(default, borrow)]
+    pub found: Vec<Cow<'a, str>>,
+    /// The SHA-256 of the private part.
+    #[serde(default, borrow)]
+    pub private: Option<Cow<'a, str>>,
+}
+
+/// The types of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Type {
+    Start,
+    Configured,
+    Run,
+    Same,
+    Missed,
+    Ticked,
+    Retired,
+    Accepted,
+    Clock,
+    Recovered,
+    Restored,
+    Pruned,
+    Erased,
+    Stopped,
+}
+
+/// What `config` says, by the type of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Config<'a> {
+    /// The index of a `configured` record.
+    Index(u64),
+    /// The SHA-256 of a configuration.
+    #[serde(borrow)]
+    Blob(Cow<'a, str>),
+}
+
+impl<'a> Leaf<'a> {
+    /// Reads a leaf.
+    pub fn read(text: &'a str) -> Result<Leaf<'a>, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The number of the subject, for a record at `index` that has one; a `same` has that of the run it is like.
+    pub fn number(&self, index: u64) -> Option<u64> {
+        match self.t {
+            Type::Run | Type::Missed | Type::Ticked | Type::Retired => {
+                Some(self.who.unwrap_or(index))
+            }
+            _ => None,
+        }
+    }
+
+    /// The `configured` record that a run refers to.
+    pub fn configured(&self) -> Option<u64> {
+        match self.config {
+            Some(Config::Index(index)) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// The blob of a configuration.
+    pub fn configuration(&self) -> Option<&str> {
+        match &self.config {
+            Some(Config::Blob(sha256)) => Some(sha256),
+            _ => None,
+        }
+    }
+
+    /// The first and the last of the slots that were missed.
+    pub fn missed(&self) -> Option<(Timestamp, Timestamp)> {
+        let slot = |text: &Option<Cow<'_, str>>| text.as_ref()?.parse().ok();
+        Some((slot(&self.from)?, slot(&self.to)?))
+    }
+
+    /// Why slots were missed.
+    pub fn missed_why(&self) -> Option<Why> {
+        let why = self.why.as_deref()?;
+        serde_json::from_value(serde_json::Value::from(why)).ok()
+    }
+}
+
+/// Whose a record is, from its private part.
+#[derive(Debug, Deserialize)]
+pub(super) struct Whose {
+    #[serde(default)]
+    subject: Option<Subject>,
+}
+
+impl Whose {
+    /// The subject that a private part names.
+    pub fn read(private: &str) -> Option<Subject> {
+        serde_json::from_str::<Whose>(private).ok()?.subject
+    }
+}

@@ -1,0 +1,175 @@
+//! Which records a pack has: those of the period, and those before it without which they could not be understood.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+
+use attestd_core::{CheckId, Timestamp};
+
+use super::leaf::{Leaf, Type, Whose};
+
+/// Which records a pack has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Selection {
+    /// The records of the period: the smallest range that has all whose time is in it.
+    pub period: Range<u64>,
+    /// Those of them that are left out, being another check's.
+    pub left_out: HashSet<u64>,
+    /// Records before the period that it needs.
+    pub context: BTreeSet<u64>,
+}
+
+impl Selection {
+    /// The records' indexes, ascending.
+    pub fn indexes(&self) -> impl Iterator<Item = u64> {
+        let period = self.period.clone().filter(|index| !self.left_out.contains(index));
+        self.context.iter().copied().chain(period)
+    }
+}
+
+/// Chooses, as the whole log goes by.
+#[derive(Debug)]
+pub(super) struct Choice {
+    from: Timestamp,
+    to: Timestamp,
+    check: Option<CheckId>,
+    first: Option<u64>,
+    next: u64,
+    /// The newest `start` and `configured` before the period.
+    settings: [Option<u64>; 2],
+    /// The subjects that are watched when the period begins, by number.
+    newest: BTreeMap<u64, Newest>,
+    /// The numbers of the check's subjects, where it is one check's pack.
+    numbers: HashSet<u64>,
+    runs: HashMap<u64, OfRun>,
+    left_out: HashSet<u64>,
+    context: BTreeSet<u64>,
+}
+
+/// A subject's newest records: that which promises, and the run that says how it stands.
+#[derive(Debug, Default, Clone, Copy)]
+struct Newest {
+    promise: Option<u64>,
+    run: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OfRun {
+    number: u64,
+    config: Option<u64>,
+}
+
+impl Choice {
+    /// Records from `from` until before `to`, of one check or of all.
+    pub fn new(from: Timestamp, to: Timestamp, check: Option<CheckId>) -> Choice {
+        Choice {
+            from,
+            to,
+            check,
+            first: None,
+            next: 0,
+            settings: [None; 2],
+            newest: BTreeMap::new(),
+            numbers: HashSet::new(),
+            runs: HashMap::new(),
+            left_out: HashSet::new(),
+            context: BTreeSet::new(),
+        }
+    }
+
+    /// The next record of the log.
+    pub fn take(&mut self, index: u64, leaf: &Leaf<'_>, private: Option<&str>) {
+        if self.first.is_none() && leaf.at >= self.from {
+            self.begin(index);
+        }
+        let number = match leaf.t {
+            Type::Same => leaf.of.and_then(|of| self.runs.get(&of)).map(|run| run.number),
+            _ => leaf.number(index),
+        };
+        if leaf.t == Type::Run {
+            let run = OfRun { number: number.unwrap_or(index), config: leaf.configured() };
+            self.runs.insert(index, run);
+        }
+        if number == Some(index) && self.check.is_some() {
+            let subject = private.and_then(Whose::read);
+            if subject.map(|subject| subject.check) == self.check {
+                self.numbers.insert(index);
+            }
+        }
+        match (self.first, number) {
+            (None, _) => self.before(index, leaf, number),
+            (Some(_), Some(number)) if !self.wants(number) => {
+                self.left_out.insert(index);
+            }
+            (Some(_), _) => self.refers(leaf),
+        }
+        if self.first.is_some() && leaf.at < self.to {
+            self.next = index + 1;
+        }
+    }
+
+    /// What was chosen, of a log of `size` records.
+    pub fn end(mut self, size: u64) -> Selection {
+        if self.first.is_none() {
+            self.begin(size);
+        }
+        let first = self.first.unwrap_or(size);
+        let period = first..self.next.max(first);
+        self.context.retain(|index| *index < first);
+        self.left_out.retain(|index| period.contains(index));
+        Selection { period, left_out: self.left_out, context: self.context }
+    }
+
+    fn wants(&self, number: u64) -> bool {
+        self.check.is_none() || self.numbers.contains(&number)
+    }
+
+    fn before(&mut self, index: u64, leaf: &Leaf<'_>, number: Option<u64>) {
+        match leaf.t {
+            Type::Start => self.settings[0] = Some(index),
+            Type::Configured => self.settings[1] = Some(index),
+            _ => {}
+        }
+        let Some(number) = number else { return };
+        let newest = self.newest.entry(number).or_default();
+        match leaf.t {
+            Type::Retired => drop(self.newest.remove(&number)),
+            Type::Missed => newest.promise = Some(index),
+            Type::Run | Type::Same => {
+                *newest = Newest { promise: Some(index), run: Some(leaf.of.unwrap_or(index)) };
+            }
+            _ => {}
+        }
+    }
+
+    /// The period begins at `first`: what it needs from before is what stands now.
+    fn begin(&mut self, first: u64) {
+        (self.first, self.next) = (Some(first), first);
+        self.context.extend(self.settings.iter().flatten());
+        let watched: Vec<Newest> = self
+            .newest
+            .iter()
+            .filter(|(number, _)| self.wants(**number))
+            .map(|(_, newest)| *newest)
+            .collect();
+        for newest in watched {
+            self.context.extend(newest.promise);
+            if let Some(run) = newest.run {
+                self.needs(run);
+            }
+        }
+    }
+
+    fn refers(&mut self, leaf: &Leaf<'_>) {
+        if let Some(of) = leaf.of {
+            self.needs(of);
+        }
+        self.context.extend(leaf.configured());
+    }
+
+    /// A run, and the configuration it ran under.
+    fn needs(&mut self, run: u64) {
+        self.context.insert(run);
+        let of = self.runs.get(&run).and_then(|run| run.config);
+        self.context.extend(of);
+    }
+}

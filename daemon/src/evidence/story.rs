@@ -1,0 +1,325 @@
+//! What an assessor is told of each subject: its status over the period, lapses, gaps, and the evidence.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use attestd_core::record::{Recorded, Why};
+use attestd_core::{Judgement, Reason, Status, Subject, Timestamp, observation::Standing};
+use serde::Deserialize;
+
+use super::leaf::{Leaf, Type};
+use crate::catalogue;
+
+/// The story of all subjects.
+#[derive(Debug)]
+pub(super) struct Story {
+    /// The period begins.
+    pub from: Timestamp,
+    /// It ends.
+    pub to: Timestamp,
+    /// By what they are called.
+    pub subjects: BTreeMap<String, Told>,
+    labels: HashMap<u64, String>,
+    runs: HashMap<u64, OfRun>,
+    /// Whether documents are in the pack.
+    pub documents: bool,
+    /// The period's first record.
+    first: u64,
+}
+
+/// The story of one subject.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The check; empty when redacted.
+    pub check: String,
+    /// The target, or what stands for it.
+    pub target: String,
+    /// The kind.
+    pub kind: String,
+    /// Its status over the period, without holes.
+    pub spans: Vec<Span>,
+    /// Slots that were not kept.
+    pub gaps: Vec<Gap>,
+    /// What was seen.
+    pub evidence: Vec<Piece>,
+    /// Until when it is told.
+    at: Option<Timestamp>,
+    now: Option<Now>,
+}
+
+/// How it stands at the moment.
+#[derive(Debug, Clone)]
+struct Now {
+    status: Status,
+    says: String,
+    record: u64,
+    stale_at: Option<Timestamp>,
+}
+
+/// A stretch of time in which the status was one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Span {
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Until before this.
+    pub to: Timestamp,
+    /// The status; absent while it was not watched.
+    pub status: Option<Status>,
+    /// Why, in words.
+    pub says: String,
+    /// The record that says so.
+    pub record: Option<u64>,
+}
+
+/// Slots that were not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// The first.
+    pub from: Timestamp,
+    /// The last.
+    pub to: Timestamp,
+    /// How many; absent where nobody counted.
+    pub count: Option<u64>,
+    /// Why.
+    pub why: &'static str,
+    /// The record.
+    pub record: u64,
+}
+
+/// A run that saw something new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The record.
+    pub record: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The status.
+    pub status: Status,
+    /// In words.
+    pub says: String,
+    /// What the leaf names its private part by: it covers the evidence in it.
+    pub hash: String,
+    /// The blobs it names that there are: chains, pages, documents.
+    pub blobs: Vec<String>,
+    /// How often the same was seen again.
+    pub again: u64,
+    /// When last.
+    pub last: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct OfRun {
+    number: u64,
+    status: Status,
+    says: String,
+    piece: Option<usize>,
+}
+
+/// What is read of the private part of a run.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Private {
+    #[serde(default)]
+    subject: Option<Subject>,
+    #[serde(default)]
+    judgement: Option<Judgement>,
+    #[serde(default)]
+    unseen: Option<Reason>,
+    #[serde(default)]
+    standing: Option<Standing>,
+    /// What was seen.
+    #[serde(default)]
+    pub evidence: Option<Recorded>,
+}
+
+impl Story {
+    /// An untold story.
+    pub fn new(from: Timestamp, to: Timestamp, first: u64, documents: bool) -> Story {
+        let (subjects, labels, runs) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Story { from, to, subjects, labels, runs, documents, first }
+    }
+
+    /// Takes in a record of the pack; `blobs` are those it names that there are.
+    pub fn take(
+        &mut self,
+        index: u64,
+        leaf: &Leaf<'_>,
+        private: Option<&Private>,
+        blobs: &BTreeSet<String>,
+    ) {
+        let known = leaf.of.and_then(|of| self.runs.get(&of)).cloned();
+        let number = match leaf.t {
+            Type::Same => known.as_ref().map(|run| run.number),
+            _ => leaf.number(index),
+        };
+        let Some(number) = number else { return };
+        let kind = leaf.kind.as_deref().unwrap_or_default();
+        let label = self.label(number, kind, private.and_then(|private| private.subject.as_ref()));
+        let (from, to, of_period) = (self.from, self.to, index >= self.first);
+        let Some(told) = self.subjects.get_mut(&label) else { return };
+        match leaf.t {
+            Type::Run => {
+                let Some(status) = leaf.status else { return };
+                let says = says(kind, leaf, private);
+                let piece = Piece {
+                    record: index,
+                    at: leaf.at,
+                    status,
+                    says: says.clone(),
+                    hash: leaf.private.as_deref().unwrap_or_default().to_owned(),
+                    blobs: blobs.iter().cloned().collect(),
+                    again: 0,
+                    last: leaf.at,
+                };
+                told.evidence.push(piece);
+                let piece = Some(told.evidence.len() - 1);
+                self.runs.insert(index, OfRun { number, status, says: says.clone(), piece });
+                let now = Now { status, says, record: index, stale_at: leaf.stale_at };
+                told.turn(leaf.at, Some(now), from, to);
+            }
+            Type::Same => {
+                let Some(run) = known else { return };
+                let record = leaf.of.unwrap_or(index);
+                if let Some(piece) = run.piece.and_then(|piece| told.evidence.get_mut(piece)) {
+                    piece.again += u64::from(of_period);
+                    piece.last = leaf.at;
+                }
+                let OfRun { status, says, .. } = run;
+                told.turn(
+                    leaf.at,
+                    Some(Now { status, says, record, stale_at: leaf.stale_at }),
+                    from,
+                    to,
+                );
+            }
+            Type::Missed => {
+                let Some((first, last)) = leaf.missed() else { return };
+                let why = match leaf.missed_why() {
+                    Some(Why::NotRunning) => "attestd was not running",
+                    Some(Why::Overlap) => "the run before was still going",
+                    Some(Why::Stopped) => "attestd stopped during the run",
+                    None => "for a reason of another version",
+                };
+                if of_period {
+                    told.gaps.push(Gap {
+                        from: first,
+                        to: last,
+                        count: leaf.count,
+                        why,
+                        record: index,
+                    });
+                }
+            }
+            Type::Retired => told.turn(leaf.at, None, from, to),
+            _ => {}
+        }
+    }
+
+    /// The end of the period.
+    pub fn end(mut self) -> Story {
+        let (from, to) = (self.from, self.to);
+        for told in self.subjects.values_mut() {
+            told.turn(to, None, from, to);
+        }
+        self
+    }
+
+    fn label(&mut self, number: u64, kind: &str, subject: Option<&Subject>) -> String {
+        let known = self.labels.get(&number).cloned();
+        let label = known.unwrap_or_else(|| match subject {
+            Some(subject) => subject.to_string(),
+            None => format!("subject {number:010}"),
+        });
+        self.labels.insert(number, label.clone());
+        let told = self.subjects.entry(label.clone()).or_default();
+        if told.target.is_empty() {
+            match subject {
+                Some(subject) => {
+                    told.check = subject.check.to_string();
+                    let target = subject.target.as_ref().map(|target| target.as_str());
+                    told.target = target.unwrap_or("(the check as a whole)").to_owned();
+                }
+                None => told.target = format!("subject {number}"),
+            }
+        }
+        if !kind.is_empty() {
+            kind.clone_into(&mut told.kind);
+        }
+        label
+    }
+}
+
+impl Told {
+    /// At `at` it stands anew: what it stood like until then is a span.
+    fn turn(&mut self, at: Timestamp, now: Option<Now>, from: Timestamp, to: Timestamp) {
+        let since = self.at.unwrap_or(from).max(from);
+        let until = at.clamp(since, to.max(since));
+        match self.now.take() {
+            None => self.push(since, until, None, "not watched", None),
+            Some(was) => {
+                let stale = was.stale_at.unwrap_or(until).clamp(since, until);
+                self.push(since, stale, Some(was.status), &was.says, Some(was.record));
+                let says = "stale: it was not looked at again in time";
+                self.push(stale, until, Some(Status::Unknown), says, Some(was.record));
+            }
+        }
+        (self.at, self.now) = (Some(until), now);
+    }
+
+    fn push(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        status: Option<Status>,
+        says: &str,
+        record: Option<u64>,
+    ) {
+        if from >= to {
+            return;
+        }
+        if let Some(last) = self.spans.last_mut().filter(|l| l.status == status && l.says == says) {
+            last.to = to;
+            return;
+        }
+        self.spans.push(Span { from, to, status, says: says.to_owned(), record });
+    }
+
+    /// The status where the period ends; absent where it is not watched.
+    pub fn last(&self) -> Option<Status> {
+        self.spans.last().and_then(|span| span.status)
+    }
+
+    /// Stretches of Fail, each whole, whatever failed in it.
+    pub fn lapses(&self) -> Vec<Span> {
+        let mut lapses: Vec<Span> = Vec::new();
+        for span in self.spans.iter().filter(|span| span.status == Some(Status::Fail)) {
+            match lapses.last_mut().filter(|last| last.to == span.from) {
+                Some(last) => {
+                    last.to = span.to;
+                    if !last.says.contains(&span.says) {
+                        last.says = format!("{}; {}", last.says, span.says);
+                    }
+                }
+                None => lapses.push(span.clone()),
+            }
+        }
+        lapses
+    }
+}
+
+/// What a run found, in words; in a redacted pack, in codes.
+fn says(kind: &str, leaf: &Leaf<'_>, private: Option<&Private>) -> String {
+    let Some(private) = private else {
+        let codes = leaf.found.iter().chain(&leaf.why).map(|code| code.to_string());
+        return codes.collect::<Vec<String>>().join(", ");
+    };
+    let mut says: Vec<String> =
+        private.unseen.iter().map(|reason| reason.message.clone()).collect();
+    let standing = private.standing.as_ref().map(|standing| &standing.judgement);
+    for judgement in private.judgement.iter().chain(standing) {
+        let found = judgement.findings.iter();
+        says.extend(found.map(|finding| catalogue::message(kind, &finding.key, &finding.values)));
+        says.extend(
+            judgement.unseen.iter().map(|unseen| format!("unseen: {}", unseen.reason.message)),
+        );
+    }
+    says.join("; ")
+}

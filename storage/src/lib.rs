@@ -1,6 +1,7 @@
 //! What attestd remembers: the evidence log, which is the record of truth, and its projection in sled, which may
 //! always be thrown away.
 
+mod ballast;
 mod blobs;
 mod entries;
 mod fold;

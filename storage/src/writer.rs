@@ -98,6 +98,7 @@ impl Group<'_> {
 
     /// Addresses the record, makes it bytes, and keeps its blobs.
     fn prepare(&mut self, draft: Draft) -> Result<(Record, Vec<u8>), StoreError> {
+        self.shared.reader.log.usable()?;
         let Draft { mut record, blobs: mut named } = draft;
         blobs::check(&named)?;
         let subject = record::subject_of(&record);

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use attestd_core::name::DestinationName;
 use attestd_core::record::Record;
-use attestd_core::state::{Changed, State};
+use attestd_core::state::{Changed, Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,8 @@ pub(crate) struct Meta {
     pub crc: u32,
     /// The log's origin.
     pub origin: String,
+    /// Those before it.
+    pub earlier: Vec<Earlier>,
     /// The index of the newest `configured` record.
     pub config: u64,
     /// Whether the wall clock was believed.
@@ -136,6 +138,7 @@ impl Changes {
             applied: state.size,
             crc,
             origin: state.origin.clone(),
+            earlier: state.earlier.clone(),
             config: state.config,
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,

@@ -1,7 +1,9 @@
 //! The projection in sled: opened with care, believed only while every checksum and count holds, thrown away otherwise.
 
+use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use attestd_core::outbox::Queue;
 use attestd_core::record::Record;
@@ -20,6 +22,9 @@ const DIRECTORY: &str = "sled";
 const CACHE_MAX: u64 = 1 << 20;
 /// How often sled writes on its own, in milliseconds; what it had not written is replayed from the log.
 const FLUSH_EVERY: u64 = 500;
+/// How often sled's lock is asked for, and how long is waited between: two seconds in all.
+const LOCK_TRIES: usize = 200;
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 /// How many broken projections are kept to be studied.
 const ASIDE_MAX: usize = 3;
 
@@ -43,6 +48,7 @@ impl Projection {
     pub fn open(store: &Path) -> Result<(Projection, Vec<String>), Broken> {
         let directory = store.join(DIRECTORY);
         let mut mended = Vec::new();
+        wait_for_lock(&directory);
         if move_snapshots(&directory, ".generating")? > 0 {
             mended.push("sled had left a half-written snapshot; it was set aside.".to_owned());
         }
@@ -94,7 +100,7 @@ impl Projection {
         fits(&meta, log)?;
         let mut loaded = Loaded::default();
         let state = &mut loaded.state;
-        state.origin = meta.origin;
+        (state.origin, state.earlier) = (meta.origin, meta.earlier);
         state.size = meta.applied;
         state.config = meta.config;
         (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
@@ -185,6 +191,18 @@ pub(crate) fn move_aside(store: &Path) -> Result<String, Broken> {
         None => {
             std::fs::remove_dir_all(&from).map_err(fs::at("remove", &from)).map_err(broken)?;
             Ok(format!("It was removed: {ASIDE_MAX} such are kept already."))
+        }
+    }
+}
+
+/// Sled's own threads may hold its lock for a moment after it was closed in this process. Nobody else can: ours is held.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when sled's threads let go")]
+fn wait_for_lock(directory: &Path) {
+    let Ok(file) = File::open(directory.join("db")) else { return };
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            _ => return,
         }
     }
 }

@@ -141,6 +141,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Configured(_) => ("configured", &["checks", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),
+        Record::Restored(_) => ("restored", &["by"]),
         Record::Start(_) | Record::Same(_) | Record::Clock { .. } | Record::Stopped { .. } => {
             return None;
         }

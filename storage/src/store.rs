@@ -211,7 +211,7 @@ impl Store for SledStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let (waiting, origin) = {
             let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            let origin = State { origin: fold.state.origin.clone(), ..State::default() };
+            let origin = origins_of(&fold.state);
             (reader::queued(&fold.state, destination, sequence, limit), origin)
         };
         let record = |index| self.shared.reader.record(index);
@@ -262,6 +262,11 @@ impl Store for SledStore {
         let state = &fold.state;
         kept.ask(&self.shared.reader, state, |sled| sled.prune(before, limit))
     }
+}
+
+/// As much of a state as ids are made of.
+pub(crate) fn origins_of(state: &State) -> State {
+    State { origin: state.origin.clone(), earlier: state.earlier.clone(), ..State::default() }
 }
 
 /// Brings the projection up to the log, or makes it anew; an error is damage of the log.

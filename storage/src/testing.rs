@@ -9,8 +9,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Configured, FORMAT, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked,
-    Why,
+    Accepted, Configured, FORMAT, Missed, Record, Recorded, Recovered, Restored, Run, Same, Start,
+    Ticked, Why,
 };
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
@@ -151,6 +151,15 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
         Record::Stopped { at: at(8) },
+        Record::Restored(Restored {
+            at: at(9),
+            origin: "p".to_owned(),
+            from: "o".to_owned(),
+            size: 11,
+            root: "0".repeat(64),
+            key: "attestd/o+00000000+AQ==".to_owned(),
+            by: "root".to_owned(),
+        }),
     ]
 }
 

@@ -14,7 +14,7 @@ use crate::frame;
 use crate::fs::chain;
 use crate::keep::LAG_MAX;
 use crate::record::{self, Seal};
-use crate::store::Shared;
+use crate::store::{Shared, origins_of};
 
 /// How many jobs may wait; whoever comes next waits to be let in. Above the number of runs at once.
 pub(crate) const QUEUE_MAX: usize = 1_024;
@@ -234,12 +234,7 @@ fn has_events(record: &Record) -> bool {
 
 /// As much of the state as numbering events needs; its size counts the group's members that are in it.
 fn outbox_of(state: &State) -> State {
-    State {
-        origin: state.origin.clone(),
-        routes: state.routes.clone(),
-        outbox: state.outbox.clone(),
-        ..State::default()
-    }
+    State { routes: state.routes.clone(), outbox: state.outbox.clone(), ..origins_of(state) }
 }
 
 fn queue(ahead: &mut State, record: &Record) {

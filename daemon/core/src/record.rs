@@ -47,6 +47,8 @@ pub enum Record {
     },
     /// The store was mended at opening.
     Recovered(Recovered),
+    /// What stands before this was restored from a backup; a new origin begins here (S3).
+    Restored(Restored),
     /// The daemon stopped in good order.
     Stopped {
         /// When.
@@ -243,6 +245,25 @@ pub struct Recovered {
     pub what: Vec<String>,
 }
 
+/// What stands before this was restored from a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// When.
+    pub at: Timestamp,
+    /// The origin from here on: whatever the old log went on to say is not continued.
+    pub origin: String,
+    /// The origin until here.
+    pub from: String,
+    /// How many records were restored.
+    pub size: u64,
+    /// The root of the tree over them, in hex.
+    pub root: String,
+    /// The verifier key of the checkpoint that came with them (C2SP signed note).
+    pub key: String,
+    /// Who restored it: the name of the user that ran the command.
+    pub by: String,
+}
+
 impl Record {
     /// When it was written, by the wall clock.
     pub fn at(&self) -> Timestamp {
@@ -255,6 +276,7 @@ impl Record {
             Record::Ticked(r) | Record::Retired(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
+            Record::Restored(r) => r.at,
             Record::Clock { at, .. } | Record::Stopped { at } => *at,
         }
     }

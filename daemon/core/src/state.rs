@@ -20,6 +20,8 @@ use crate::time::{BEHIND_MAX, after};
 pub struct State {
     /// The log's origin; empty before its first record.
     pub origin: String,
+    /// The origins it had before it was restored from a backup, oldest first.
+    pub earlier: Vec<Earlier>,
     /// How many records are folded in: the next record's index.
     pub size: u64,
     /// The index of the newest `configured` record.
@@ -36,6 +38,15 @@ pub struct State {
     pub clock_trusted: bool,
     /// The newest time that was believed: what the clock is held against after a restart (C5).
     pub trusted_at: Option<Timestamp>,
+}
+
+/// An origin that ended when the log was restored from a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The origin.
+    pub origin: String,
+    /// How many records stand before its end.
+    pub size: u64,
 }
 
 /// What is so of one subject.
@@ -215,6 +226,10 @@ impl State {
                     }
                 }
             }
+            Record::Restored(restored) => {
+                let origin = std::mem::replace(&mut self.origin, restored.origin.clone());
+                self.earlier.push(Earlier { origin, size: index });
+            }
             Record::Recovered(_) | Record::Stopped { .. } => {}
         }
         if self.clock_trusted {
@@ -244,12 +259,23 @@ impl State {
         waiting.into_iter().map(|sequence| (destination.clone(), sequence)).collect()
     }
 
+    /// What alert ids are made of: the log's first origin, so that what was opened before a restore is closed after it.
+    pub fn store(&self) -> &str {
+        self.earlier.first().map_or(&self.origin, |earlier| &earlier.origin)
+    }
+
+    /// The origin under which the record at `index` was written.
+    fn origin_at(&self, index: u64) -> &str {
+        let ended = self.earlier.iter().find(|earlier| index < earlier.size);
+        ended.map_or(&self.origin, |earlier| &earlier.origin)
+    }
+
     /// Decides who is told of the record's events, and numbers them; done once, just before the record is written.
     pub fn address(&self, record: &mut Record) {
         let Some((subject, events)) = record.events_mut() else { return };
         let mut given = BTreeMap::new();
         for event in events {
-            let id = alert_id(&self.origin, &subject, &event.finding.key, event.since);
+            let id = alert_id(self.store(), &subject, &event.finding.key, event.since);
             event.to = self.outbox.address(event, &id, &self.routes, &mut given);
         }
     }
@@ -268,8 +294,8 @@ impl State {
         Some(Delivery {
             destination: destination.clone(),
             sequence: to.sequence,
-            event_id: event_id(&self.origin, index, ordinal as usize),
-            alert_id: alert_id(&self.origin, subject, &event.finding.key, event.since),
+            event_id: event_id(self.origin_at(index), index, ordinal as usize),
+            alert_id: alert_id(self.store(), subject, &event.finding.key, event.since),
             at: record.at(),
             subject: subject.clone(),
             kind: kind.to_owned(),
@@ -318,7 +344,7 @@ impl State {
         let Some((subject, _, _, events)) = record.events() else { return queued };
         for (ordinal, event) in (0..).zip(events) {
             for to in &event.to {
-                let id = alert_id(&self.origin, subject, &event.finding.key, event.since);
+                let id = alert_id(self.store(), subject, &event.finding.key, event.since);
                 let queue = self.outbox.0.entry(to.destination.clone()).or_default();
                 queue.newest = queue.newest.max(to.sequence);
                 queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id: id });

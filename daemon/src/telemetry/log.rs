@@ -32,7 +32,8 @@ pub fn start(level: Option<&str>, beside: Option<Beside>) -> Result<(), LogError
     let log: Beside = if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) {
         tracing_journald::layer()?.with_syslog_identifier("attestd".to_owned()).boxed()
     } else {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let no = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = std::io::stderr().is_terminal() && !no;
         fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false).boxed()
     };
     let layers: Vec<Beside> = beside.into_iter().chain([log.with_filter(filter).boxed()]).collect();

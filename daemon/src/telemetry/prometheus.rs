@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestd_core::Settings;
 use axum::Router;
@@ -12,11 +13,24 @@ use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::export::Source;
 use super::metrics::{Kind, METRICS, Snapshot, Spec};
+
+/// Connections at once: a Prometheus keeps one open.
+const CONNECTIONS_MAX: usize = 32;
+/// How long one lasts, idle or not: a client that says nothing holds its place for no longer, and Prometheus connects
+/// again.
+const CONNECTION_MAX: Duration = Duration::from_secs(10);
+/// After a connection could not be accepted, for want of file descriptors mostly.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// `[metrics]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +63,28 @@ pub async fn serve(
     source: Source,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let port = listener.local_addr()?.port();
-    let app = router(source, port);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    let app = TowerToHyperService::new(router(source, listener.local_addr()?.port()));
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut tasks = JoinSet::new(); // aborts them when dropped
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let permit = connections.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), app.clone());
+        tasks.spawn(async move {
+            let _permit = permit;
+            // Whoever asks so slowly, or hangs up, has no answer.
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+        });
+    }
 }
 
 /// The routes, behind the exact list of hosts that are ours at `port`.
@@ -193,6 +226,28 @@ mod tests {
             assert_eq!(status, Some(expected), "{request}{answer}");
             assert_eq!(answer.contains("attestd_subject_status"), expected == "200");
         }
+        stop.cancel();
+        served.await.expect("no panic").expect("ended well");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_say_nothing_do_not_keep_others_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let source: Source = Arc::new(|| snapshot(&["a:443"]));
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, source, stop.clone()));
+        let mut mute = Vec::new();
+        for _ in 0..CONNECTIONS_MAX + 1 {
+            mute.push(TcpStream::connect(address).await.expect("connected"));
+        }
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         stop.cancel();
         served.await.expect("no panic").expect("ended well");
     }

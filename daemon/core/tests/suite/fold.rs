@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use attestd_core::alert::{Alerts, NOT_SEEN};
-use attestd_core::event::{Addressed, AlertEvent, Change, Route, Takes, alert_id};
-use attestd_core::record::{Accepted, Configured, Missed, Record, Run, Same, Start, Ticked, Why};
+use attestd_core::event::{Addressed, AlertEvent, Change, Route, Takes, alert_id, event_id};
+use attestd_core::record::{
+    Accepted, Configured, Missed, Record, Restored, Run, Same, Start, Ticked, Why,
+};
 use attestd_core::state::{Changed, State};
 use attestd_core::time::{Trust, Uptime, after};
 use attestd_core::{
@@ -31,6 +33,7 @@ enum Write {
     Retired { subject: usize, events: Vec<Event> },
     Accepted { destination: usize, from: u64, len: u64 },
     Configured { destinations: BTreeSet<usize> },
+    Restored,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +77,7 @@ fn writes() -> BoxedStrategy<Vec<Write>> {
             .prop_map(|(destination, from, len)| Write::Accepted { destination, from, len }),
         1 => prop::collection::btree_set(0..DESTINATIONS.len(), 0..=DESTINATIONS.len())
             .prop_map(|destinations| Write::Configured { destinations }),
+        1 => Just(Write::Restored),
     ];
     prop::collection::vec(write, 0..60).boxed()
 }
@@ -137,6 +141,15 @@ impl Log {
                 Record::Accepted(Accepted { at: now, by })
             }
             Write::Configured { destinations } => configured(destinations),
+            Write::Restored => Record::Restored(Restored {
+                at: now,
+                origin: format!("origin-{}", self.records.len()),
+                from: self.state.origin.clone(),
+                size: self.state.size,
+                root: "0".repeat(64),
+                key: String::new(),
+                by: "root".to_owned(),
+            }),
         })
     }
 
@@ -364,6 +377,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn over_a_restore_alerts_keep_their_ids_and_what_waits_is_told_as_what_it_was() {
+    let opened =
+        Event { change: Change::Opened, component: "x", severity: Severity::Warning, tier: None };
+    let events = |change| vec![Event { change, ..opened.clone() }];
+    let mut log = Log::of(&[Write::Run { subject: 0, events: events(Change::Opened) }]);
+    let delivery = |log: &Log, index: usize| {
+        let to = name(DESTINATIONS[0]);
+        log.state.delivery(index as u64, &log.records[index], 0, &to).expect("it was addressed")
+    };
+    let before = delivery(&log, 2);
+    for write in [Write::Restored, Write::Run { subject: 0, events: events(Change::Resolved) }] {
+        let record = log.record(&write).expect("a record");
+        log.append(record);
+    }
+    assert_eq!(delivery(&log, 2), before, "what was sent before the backup is known again");
+    let after = delivery(&log, 4);
+    assert_eq!(after.alert_id, before.alert_id, "what was opened before is closed after");
+    assert_eq!(after.event_id, event_id("origin-3", 4, 0), "and is never taken for what was lost");
 }
 
 #[test]

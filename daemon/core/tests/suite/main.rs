@@ -2,6 +2,7 @@
 
 mod fold;
 mod manifest;
+mod merkle;
 mod names;
 mod obligations;
 mod reading;

@@ -15,7 +15,7 @@ use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
-use attestd_storage::SledStore;
+use attestd_storage::{OpenError, SledStore};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
@@ -26,17 +26,20 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
-use crate::delivery::Deliveries;
+use crate::delivery::{Deliveries, Destination};
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
+use crate::volatile::Volatile;
 use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
     config: Config,
     shared: Arc<Shared>,
+    /// Where the log cannot be written.
+    volatile: Option<Volatile>,
     server: Arc<Server>,
     monitor: mpsc::Sender<Message>,
     due: Arc<Notify>,
@@ -58,24 +61,8 @@ impl Daemon {
     /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
     pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, recovered) = open(&config, &clock).await?;
-        let store: Arc<dyn Store> = Arc::new(store);
-        let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
-        let mut anchor = None;
-        store.read(&mut |state| anchor = state.trusted_at);
-        let anchor =
-            anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
-        let shared =
-            Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
-        let shared = Arc::new(shared);
-        let trust = shared.trust();
-        shared.commit(start_record(&shared, &config, trust)).await?;
-        if !recovered.is_empty() {
-            let values = [("what", recovered.join("; "))];
-            shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
-            let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
-            shared.commit(Draft { record, blobs: Vec::new() }).await?;
-        }
+        let (shared, volatile) = begin(&config, &clock).await?;
+        let store = shared.store.clone();
         let checks = checks(&config, &shared);
         let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
@@ -108,7 +95,8 @@ impl Daemon {
         let mut deliveries =
             Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
         let senders = config.telling.senders(&clock);
-        deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
+        let destinations = config.telling.destinations(&senders, &origin(&*store), &clock);
+        deliveries.serve(mark(volatile.as_ref(), destinations)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
         let (checks_tx, checks_rx) = watch::channel(checks);
@@ -138,6 +126,7 @@ impl Daemon {
         Ok(Daemon {
             config,
             shared,
+            volatile,
             server,
             monitor: tell_monitor,
             due,
@@ -182,8 +171,21 @@ impl Daemon {
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).
     pub async fn run(mut self, stop: CancellationToken, mut hangup: Signal) -> anyhow::Result<()> {
         systemd::ready();
+        let (volatile, clock) = (self.volatile.clone(), self.shared.clock.clone());
+        let writable = async move {
+            match volatile {
+                Some(volatile) => volatile.over(&*clock).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(writable);
+        let mut again = false;
         let ended = loop {
             tokio::select! {
+                () = &mut writable => {
+                    again = true;
+                    break None;
+                }
                 () = stop.cancelled() => break None,
                 ended = &mut self.monitoring => break Some(ended),
                 () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
@@ -211,6 +213,10 @@ impl Daemon {
             last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
         }
         ended?;
+        anyhow::ensure!(
+            !again,
+            "the evidence log may be writable again: attestd has to begin anew"
+        );
         Ok(())
     }
 
@@ -244,6 +250,7 @@ impl Daemon {
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
         let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let destinations = mark(self.volatile.as_ref(), destinations);
         let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
@@ -270,21 +277,93 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store; says what was mended.
-async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(SledStore, Vec<String>)> {
+/// What everything shares, with the `start` record committed; where the log cannot be written, over a store in memory.
+async fn begin(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<Shared>, Option<Volatile>)> {
+    let why = match open(config, clock).await? {
+        Ok((store, recovered)) => match started(config, clock, Arc::new(store), recovered).await {
+            Ok(shared) => return Ok((shared, None)),
+            Err(StoreError::Log(why)) => why,
+            Err(error) => return Err(error.into()),
+        },
+        Err(full) => full.to_string(),
+    };
+    tracing::error!(%why, "The evidence log cannot be written: what is seen is told, and recorded nowhere.");
+    let directory = config.state_directory.clone();
+    let begun = tokio::task::spawn_blocking(move || Volatile::begin(directory, why)).await?;
+    let (store, volatile, damage) = begun.context("the store cannot be read")?;
+    if let Some(damage) = damage {
+        return damaged(config, clock, &origin(&store), &damage).await;
+    }
+    let shared = started(config, clock, Arc::new(store), Vec::new()).await?;
+    let values = [("why", volatile.why().to_owned())];
+    shared.conditions.set(own::LOG_NOT_WRITTEN, None, Some(&values));
+    Ok((shared, Some(volatile)))
+}
+
+/// Commits what begins a life.
+async fn started(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    recovered: Vec<String>,
+) -> Result<Arc<Shared>, StoreError> {
+    let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
+    let mut anchor = None;
+    store.read(&mut |state| anchor = state.trusted_at);
+    let anchor =
+        anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+    let shared = Shared::new(clock.clone(), store, conditions, config.concurrency, anchor);
+    let trust = shared.trust();
+    shared.commit(start_record(&shared, config, trust)).await?;
+    if !recovered.is_empty() {
+        let values = [("what", recovered.join("; "))];
+        shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
+        let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
+        shared.commit(Draft { record, blobs: Vec::new() }).await?;
+    }
+    Ok(Arc::new(shared))
+}
+
+/// Opens the store; says what was mended. The inner error is that only room is missing.
+async fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Result<(SledStore, Vec<String>), OpenError>> {
     let directory = config.state_directory.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&directory)).await?;
-    let (store, recovered) = opened.context("the store cannot be opened")?;
+    let (store, recovered) = match opened {
+        Err(error) if error.is_full() => return Ok(Err(error)),
+        opened => opened.context("the store cannot be opened")?,
+    };
     if let Some(damage) = store.damage() {
-        let origin = store.origin().unwrap_or_default();
-        last_words::say(&config.telling, &origin, clock, own::LOG_DAMAGED, damage).await;
-        anyhow::bail!(
-            "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
-             the audit, then move the directory aside",
-            config.state_directory.display()
-        );
+        return damaged(config, clock, &store.origin().unwrap_or_default(), damage).await;
     }
-    Ok((store, recovered))
+    Ok(Ok((store, recovered)))
+}
+
+/// Tells that the log is damaged, and gives up.
+async fn damaged<T>(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    origin: &str,
+    damage: &str,
+) -> anyhow::Result<T> {
+    last_words::say(&config.telling, origin, clock, own::LOG_DAMAGED, damage).await;
+    anyhow::bail!(
+        "the evidence log in {} is damaged, and nothing is written to it: {damage}; keep a copy of it for \
+         the audit, then move the directory aside",
+        config.state_directory.display()
+    )
+}
+
+fn mark(volatile: Option<&Volatile>, destinations: Vec<Destination>) -> Vec<Destination> {
+    match volatile {
+        Some(volatile) => volatile.mark(destinations),
+        None => destinations,
+    }
 }
 
 /// The alerts of the daemon's own check.

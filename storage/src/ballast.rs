@@ -9,9 +9,9 @@ use crate::store::OpenError;
 /// The file's name in the store's directory.
 const NAME: &str = "ballast";
 /// How much it holds, in bytes: weeks of records, or a few starts with all that sled writes then.
-pub(crate) const SIZE: u64 = 8 << 20;
+const SIZE: u64 = 8 << 20;
 /// With less than this left, in bytes, a store is not opened: sled allocates half a MiB at a time, the log a quarter.
-pub(crate) const ROOM_MIN: u64 = 2 << 20;
+const ROOM_MIN: u64 = 2 << 20;
 /// It is filled again only where this much is left, in bytes: else others would soon have the rest, and sled the trouble.
 const ROOM_TO_FILL: u64 = 4 * SIZE;
 
@@ -50,7 +50,14 @@ impl Ballast {
         cut.is_ok()
     }
 
-    /// Takes the room again where the file system has plenty.
+    /// Takes the room again that was given up, where there is some.
+    pub fn refill(&self) {
+        if self.path.metadata().is_ok_and(|meta| meta.len() == 0) {
+            self.fill();
+        }
+    }
+
+    /// Takes the room where the file system has plenty.
     pub fn fill(&self) {
         let held = self.path.metadata().map_or(0, |meta| meta.len());
         let plenty = || fs::available(&self.store).is_ok_and(|left| left >= ROOM_TO_FILL);
@@ -80,6 +87,11 @@ pub(crate) fn make_room(store: &Path) -> Result<(), OpenError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a store in this directory could be opened for writing, and not only just.
+pub fn has_room(store: &Path) -> bool {
+    fs::available(store).is_ok_and(|available| available >= 2 * ROOM_MIN)
 }
 
 #[cfg(test)]

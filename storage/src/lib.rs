@@ -26,6 +26,7 @@ mod tests;
 mod walk;
 mod writer;
 
+pub use ballast::has_room;
 pub use fs::FsError;
 pub use memory::{Fault, MemoryStore};
 pub use offline::{Offline, read as read_offline};

@@ -1,6 +1,8 @@
-//! A store in memory, for the simulation: the same fold over the same bytes, no threads, no waiting, and faults to order.
+//! A store in memory: the same fold over the same bytes, no threads, no waiting. For the simulation, with faults to order;
+//! and for a daemon that can read its log and not write it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attestd_core::check::{Blob, Evidence};
@@ -14,9 +16,17 @@ use attestd_core::{BoxFuture, Timestamp};
 use crate::blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
+use crate::lock::{self, Lock};
+use crate::log;
+use crate::offline::{self, Offline};
 use crate::pending::Pending;
 use crate::reader;
 use crate::record::{self, Seal};
+use crate::store::OpenError;
+
+/// How many records a daemon that cannot write its log keeps in memory: a few hundred MB of whole runs at most, which is
+/// less than its unit allows, and weeks of unchanged ones.
+const OVER_MAX: usize = 100_000;
 
 /// A store in memory. Every commit is on its make-believe disk when it returns.
 #[derive(Debug, Default)]
@@ -36,7 +46,12 @@ pub enum Fault {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The log: the verbatim bytes of each record.
+    /// What is on disk and only read.
+    below: Option<Offline>,
+    /// How many records that is.
+    base: u64,
+    lock: Option<Lock>,
+    /// The log, from there on: the verbatim bytes of each record.
     log: Vec<Vec<u8>>,
     /// A record whose sync failed but which a crash brings to light.
     unsynced: Option<Vec<u8>>,
@@ -52,6 +67,37 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
         MemoryStore::default()
+    }
+
+    /// What a daemon does with that cannot write the log in a directory: reads what there is, goes on in memory, and
+    /// keeps others from it. What is committed is gone with the process. Says where the log is damaged, too.
+    pub fn instead_of(directory: &Path) -> Result<(MemoryStore, Option<String>), OpenError> {
+        let lock = match lock::take(directory) {
+            Err(OpenError::Held { directory, holder }) => {
+                return Err(OpenError::Held { directory, holder });
+            }
+            taken => taken.ok(), // where not even a file can be made there is nothing to keep from others
+        };
+        if !directory.join(log::DIRECTORY).is_dir() {
+            return Ok((MemoryStore::new(), None));
+        }
+        let mut below = offline::read(directory)?;
+        let damage = below.damage.take();
+        let store = MemoryStore::over(below);
+        store.inner().lock = lock;
+        Ok((store, damage))
+    }
+
+    fn over(mut below: Offline) -> MemoryStore {
+        let (state, entries) = below.take();
+        let (base, fold) = (state.size, Fold::of(state));
+        MemoryStore(Mutex::new(Inner {
+            below: Some(below),
+            base,
+            fold,
+            entries,
+            ..Inner::default()
+        }))
     }
 
     /// The next commit meets this.
@@ -94,6 +140,9 @@ impl Inner {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.below.is_some() && self.log.len() >= OVER_MAX {
+            return Err(StoreError::Log(format!("{OVER_MAX} records wait in memory for the disk")));
+        }
         let Draft { mut record, blobs } = draft;
         blobs::check(&blobs)?;
         if !self.fold.refers(&record, &|of| self.record(of).ok().and_then(record::subject_of_run)) {
@@ -122,11 +171,8 @@ impl Inner {
 
     fn fold_in(&mut self, record: &Record, bytes: Vec<u8>) -> Result<(), StoreError> {
         let index = self.fold.state.size;
-        let Inner { log, fold, .. } = self;
-        let older = |of: u64| {
-            let bytes = log.get(usize::try_from(of).ok()?)?;
-            record::subject_of_run(record::decode(of, bytes).ok()?)
-        };
+        let Inner { log, fold, below, base, .. } = self;
+        let older = |of| record::subject_of_run(at(below.as_ref(), *base, log, of).ok()?);
         let changed =
             fold.apply(record, &older).map_err(|error| StoreError::Log(error.to_string()))?;
         self.entries.add(index, record, &changed);
@@ -152,15 +198,32 @@ impl Inner {
     }
 
     fn record(&self, index: u64) -> Result<Record, StoreError> {
-        let bytes = usize::try_from(index).ok().and_then(|index| self.log.get(index));
-        let bytes = bytes.ok_or_else(|| StoreError::Missing(format!("record {index}")))?;
-        record::decode(index, bytes)
+        at(self.below.as_ref(), self.base, &self.log, index)
     }
 
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
-        let blob = self.blobs.get(sha256);
-        let blob = blob.ok_or_else(|| StoreError::Missing(format!("blob {sha256}")))?;
-        Ok(blob.bytes.to_vec())
+        match (self.blobs.get(sha256), &self.below) {
+            (Some(blob), _) => Ok(blob.bytes.to_vec()),
+            (None, Some(below)) => below.blob(sha256),
+            (None, None) => Err(StoreError::Missing(format!("blob {sha256}"))),
+        }
+    }
+}
+
+/// The record at `index`, of the log on disk or of the one in memory.
+fn at(
+    below: Option<&Offline>,
+    base: u64,
+    log: &[Vec<u8>],
+    index: u64,
+) -> Result<Record, StoreError> {
+    match (index.checked_sub(base), below) {
+        (None, Some(below)) => below.record(index),
+        (place, _) => {
+            let bytes = place.and_then(|place| log.get(usize::try_from(place).ok()?));
+            let bytes = bytes.ok_or_else(|| StoreError::Missing(format!("record {index}")))?;
+            record::decode(index, bytes)
+        }
     }
 }
 
@@ -252,6 +315,32 @@ mod tests {
             assert_eq!(size(&next), expected, "{why}");
             wait(next.commit(draft(run("tls/a", 3, None)))).expect("the next process writes");
         }
+    }
+
+    #[test]
+    fn over_a_log_that_is_only_read_all_goes_on_and_nothing_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (disk, _) = crate::SledStore::open(directory.path()).expect("it opens");
+        for record in [start("o"), configured(&["otlp"]), run("tls/a", 1, Some(Change::Opened))] {
+            wait(disk.commit(draft(record))).expect("committed");
+        }
+        drop(disk);
+        let store = MemoryStore::instead_of(directory.path()).expect("it reads").0;
+        let held = crate::SledStore::open(directory.path()).err();
+        assert!(matches!(held, Some(OpenError::Held { .. })), "{held:?}");
+        let of = 2; // the run on disk
+        wait(store.commit(draft(crate::testing::same(of, 2)))).expect("committed");
+        let opened = run("tls/a", 3, Some(Change::Opened));
+        let index = wait(store.commit(draft(opened))).expect("committed").index;
+        assert_eq!((index, size(&store)), (4, 5));
+        let otlp = "otlp".parse().expect("a name");
+        let waiting = store.waiting(&otlp, 0, 10).expect("both logs are read");
+        assert_eq!(waiting.iter().map(|delivery| delivery.sequence).collect::<Vec<_>>(), [1, 2]);
+        let history = store.history(&crate::testing::query(None, 10)).expect("history");
+        assert_eq!(history.iter().map(|c| c.index).collect::<Vec<_>>(), [4, 3, 2]);
+        assert_eq!(store.evidence(3).expect("on disk"), store.evidence(2).expect("the same"));
+        drop(store);
+        assert_eq!(crate::read_offline(directory.path()).expect("it reads").state.size, 3);
     }
 
     #[test]

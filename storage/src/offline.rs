@@ -33,6 +33,15 @@ pub fn read(directory: &Path) -> Result<Offline, OpenError> {
 }
 
 impl Offline {
+    /// Takes the state and the history out; the records stay.
+    pub(crate) fn take(&mut self) -> (State, Entries) {
+        (std::mem::take(&mut self.state), std::mem::take(&mut self.entries))
+    }
+
+    pub(crate) fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        self.reader.blobs.read(sha256)
+    }
+
     /// Records by subject and time, newest first; all there ever were, for nothing is pruned from the log.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });

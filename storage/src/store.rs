@@ -58,6 +58,17 @@ pub enum OpenError {
     Fs(#[from] FsError),
 }
 
+impl OpenError {
+    /// Whether room on the disk is all that is missing.
+    pub fn is_full(&self) -> bool {
+        match self {
+            OpenError::Full { .. } => true,
+            OpenError::Fs(error) => fs::is_full(error),
+            OpenError::Held { .. } | OpenError::Newer { .. } => false,
+        }
+    }
+}
+
 /// The daemon's store.
 #[derive(Debug)]
 pub struct SledStore {

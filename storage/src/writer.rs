@@ -91,6 +91,7 @@ impl Group<'_> {
             },
             Job::Tell(at, reply) => {
                 self.write();
+                self.shared.reader.log.ballast.refill();
                 answer(reply, self.tell(at));
             }
         }

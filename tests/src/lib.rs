@@ -2,6 +2,7 @@
 
 pub mod golden;
 pub mod log;
+pub mod namespace;
 pub mod program;
 pub mod receiver;
 pub mod servers;

@@ -6,6 +6,7 @@ mod conformance;
 mod daemon;
 mod documents;
 mod kill;
+mod power_cut;
 mod simulation;
 mod telling;
 mod tidy;

@@ -15,7 +15,7 @@ use attestd_storage::{MemoryStore, OpenError, has_room};
 use crate::delivery::{Destination, EmitError, Emitter};
 
 /// How often it is seen whether the disk has room again.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Where room is not what was missing, writing is tried again after this, by beginning anew: seldom enough that the
 /// alert it tells each time is none too many.
 const TRY_EVERY: Duration = Duration::from_secs(15 * 60);

@@ -6,6 +6,7 @@ use attestd_core::name::DestinationName;
 use attestd_core::state::State;
 use attestd_core::store::StoreError;
 
+use crate::ballast;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::layout::{Broken, Changes};
@@ -96,6 +97,10 @@ impl Kept {
         tracing::warn!(error = %why, "The projection cannot be believed; rebuilding it from the log.");
         if let Some(projection) = self.projection.take() {
             projection.abandon();
+        }
+        // A full disk is what breaks sled most often.
+        if let Err(error) = ballast::make_room(&self.store) {
+            tracing::warn!(%error, "There is no room for the projection.");
         }
         match remake(&self.store, &reader.log, state.size) {
             Ok((projection, aside, mut fold)) => {

@@ -1,6 +1,7 @@
 //! Harness of the suites that cross crates: the simulation, and what starts real programs.
 
 pub mod golden;
+pub mod load;
 pub mod log;
 pub mod namespace;
 pub mod program;

@@ -23,7 +23,7 @@ use crate::sim::chance::Chance;
 /// An alert event as it was first accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// `attestd.event.id`.
+    /// `attestd.event.id`; empty where it is volatile.
     pub event: String,
     /// `attestd.alert.id`.
     pub alert: String,
@@ -63,6 +63,8 @@ pub struct Accepted {
     pub order: Vec<String>,
     /// How often one came that was there already.
     pub repeats: u64,
+    /// What came marked volatile: it stands in no log, and has neither id nor sequence.
+    pub volatile: Vec<Told>,
 }
 
 impl Receiver {
@@ -143,6 +145,10 @@ impl Memory {
         let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
         let records = scopes.flat_map(|scope| &scope.log_records);
         for told in records.filter(|r| r.event_name.starts_with("attestd.alert.")).map(told) {
+            if told.event.is_empty() {
+                accepted.volatile.push(told);
+                continue;
+            }
             match accepted.has.get(&told.event) {
                 None => {
                     accepted.order.push(told.event.clone());
@@ -166,12 +172,14 @@ fn told(record: &LogRecord) -> Told {
         Some(Value::StringValue(text)) => text,
         other => panic!("{name} is text, not {other:?}"),
     };
+    let volatile = matches!(value("attestd.event.volatile"), Some(Value::BoolValue(true)));
     let sequence = match value("attestd.event.sequence") {
         Some(Value::IntValue(number)) => number,
+        None if volatile => 0,
         other => panic!("a sequence is a number, not {other:?}"),
     };
     Told {
-        event: text("attestd.event.id"),
+        event: if volatile { String::new() } else { text("attestd.event.id") },
         alert: text("attestd.alert.id"),
         sequence,
         subject: text("attestd.subject"),

@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 mod daemon;
 mod documents;
+mod full_disk;
 mod kill;
 mod power_cut;
 mod simulation;

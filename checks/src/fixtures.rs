@@ -10,7 +10,8 @@ use attestd_core::{
 };
 use serde::Deserialize;
 use toml::de::DeTable;
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+use wiremock::matchers::{any, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +32,9 @@ struct Case {
     files: BTreeMap<String, String>,
     /// What a server at `{SERVER}` answers.
     answer: Option<Answer>,
+    /// What it answers at each path instead; at all others that there is nothing.
+    #[serde(default)]
+    answers: BTreeMap<String, Answer>,
     /// Earlier days, with the files that they change.
     #[serde(default)]
     before: Vec<Earlier>,
@@ -44,10 +48,19 @@ struct Case {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Answer {
+    #[serde(default = "ok")]
     status: u16,
+    #[serde(default)]
     body: String,
     location: Option<String>,
+    /// The media type, where it is not that of plain text.
+    r#type: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
 }
 
 #[derive(Deserialize)]
@@ -87,7 +100,7 @@ async fn run(
     held: &mut BTreeSet<String>,
 ) -> (String, Vec<String>, Vec<String>) {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = serve(case.answer.as_ref()).await;
+    let server = serve(case).await;
     let address = server.as_ref().map(MockServer::uri).unwrap_or_default();
     let settings = case.settings.replace("{SERVER}", &address);
     let check = build(kind, &settings, directory.path(), case.deadline.as_ref());
@@ -184,17 +197,33 @@ pub(crate) fn try_build(
     (check, errors)
 }
 
-async fn serve(answer: Option<&Answer>) -> Option<MockServer> {
-    let answer = answer?;
-    let server = MockServer::start().await;
-    let mut template = ResponseTemplate::new(answer.status).set_body_string(answer.body.clone());
-    if let Some(location) = &answer.location {
-        let moved = ResponseTemplate::new(302).insert_header("location", location.as_str());
-        Mock::given(any()).respond_with(moved).up_to_n_times(1).mount(&server).await;
+async fn serve(case: &Case) -> Option<MockServer> {
+    if case.answer.is_none() && case.answers.is_empty() {
+        return None;
     }
-    template = template.insert_header("x-test", "1");
-    Mock::given(any()).respond_with(template).mount(&server).await;
+    let server = MockServer::start().await;
+    if let Some(answer) = &case.answer {
+        if let Some(location) = &answer.location {
+            let moved = ResponseTemplate::new(302).insert_header("location", location.as_str());
+            Mock::given(any()).respond_with(moved).up_to_n_times(1).mount(&server).await;
+        }
+        Mock::given(any()).respond_with(template(answer, &server.uri())).mount(&server).await;
+    }
+    for (at, answer) in &case.answers {
+        let template = match &answer.location {
+            Some(location) => ResponseTemplate::new(302)
+                .insert_header("location", location.replace("{SERVER}", &server.uri())),
+            None => template(answer, &server.uri()),
+        };
+        Mock::given(path(at.as_str())).respond_with(template).mount(&server).await;
+    }
     Some(server)
+}
+
+fn template(answer: &Answer, server: &str) -> ResponseTemplate {
+    let body = answer.body.replace("{SERVER}", server);
+    let media = answer.r#type.as_deref().unwrap_or("text/plain; charset=utf-8");
+    ResponseTemplate::new(answer.status).set_body_raw(body, media).insert_header("x-test", "1")
 }
 
 fn write(directory: &Path, files: &BTreeMap<String, String>) {
@@ -217,7 +246,7 @@ pub(crate) fn moved(edition: &str, date: Date) -> Moved {
 
 #[test]
 fn what_each_kind_says_of_itself_is_whole() {
-    for kind in [&crate::policy_review::KIND, &crate::cyber_essentials::KIND, &crate::dspt::KIND] {
+    for kind in crate::registry::KINDS.iter().filter(|kind| !kind.endpoints) {
         let headings: Vec<&str> =
             kind.docs.lines().filter(|line| line.starts_with("## ")).collect();
         let expected = [
@@ -242,7 +271,7 @@ fn what_each_kind_says_of_itself_is_whole() {
 }
 
 /// The kinds whose targets are files that anyone has, so that the example can be held whole.
-const OWN: [&str; 3] = ["policy_review", "cyber_essentials", "dspt"];
+const OWN: [&str; 4] = ["policy_review", "cyber_essentials", "dspt", "security_txt"];
 
 /// The example supplier's README says what a reader sees on 2026-11-22; this holds it true.
 #[tokio::test]

@@ -10,4 +10,5 @@ pub mod look;
 pub mod policy_review;
 pub mod register;
 pub mod registry;
+pub mod security_txt;
 pub mod tls;

@@ -8,6 +8,7 @@ pub const KINDS: &[&CheckKind] = &[
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
     &crate::policy_review::KIND,
+    &crate::security_txt::KIND,
     &crate::tls::KIND,
 ];
 

@@ -30,9 +30,11 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    /// To the millisecond: six more digits in every record would tell nobody anything.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        Timestamp::from_millisecond(Timestamp::now().as_millisecond())
+            .expect("an instant without its nanoseconds is still one")
     }
 
     fn uptime(&self) -> Uptime {

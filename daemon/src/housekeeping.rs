@@ -45,6 +45,7 @@ impl Housekeeping {
         let clock = self.shared.clock.clone();
         let every = systemd::watchdog().map_or(LOOK, |watchdog| LOOK.min(watchdog / 3));
         let mut written = clock.uptime();
+        let mut pruned: Option<Uptime> = None;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -54,6 +55,10 @@ impl Housekeeping {
             if clock.uptime().since(written) >= limits::ACCEPTED_EVERY {
                 written = clock.uptime();
                 self.write(now).await;
+                let due = pruned.is_none_or(|at| written.since(at) >= limits::PRUNE_EVERY);
+                if due && self.prune(now).await {
+                    pruned = Some(written);
+                }
             }
             self.look().await;
             self.sign_of_life();
@@ -64,18 +69,24 @@ impl Housekeeping {
         if let Err(error) = self.shared.store.write_accepted(now).await {
             tracing::error!(%error, "What destinations accepted could not be written."); // the monitor ends for it
         }
-        let Ok(before) = now.checked_sub(signed(self.retention)) else { return };
+    }
+
+    /// Removes old history from sled, a step at a time; whether nothing old is left.
+    async fn prune(&self, now: Timestamp) -> bool {
+        let Ok(before) = now.checked_sub(signed(self.retention)) else { return true };
         let store = self.shared.store.clone();
         let pruned =
             tokio::task::spawn_blocking(move || store.prune(before, limits::PRUNE_STEP)).await;
         match pruned {
             Ok(Ok(0)) => {}
             Ok(Ok(entries)) => {
-                tracing::info!(entries, "Old history was pruned from sled; the log keeps it.")
+                tracing::info!(entries, "Old history was pruned from sled; the log keeps it.");
+                return entries < limits::PRUNE_STEP;
             }
             Ok(Err(error)) => tracing::warn!(%error, "History could not be pruned."),
             Err(error) => tracing::error!(%error, "Pruning panicked."),
         }
+        true
     }
 
     /// Looks at the daemon's own conditions; a change is looked at, judged and told like everything else.

@@ -34,6 +34,8 @@ pub const NOT_SEEN_PUBLIC: Duration = Duration::from_secs(7 * 86_400);
 pub const ACCEPTED_EVERY: Duration = Duration::from_secs(60);
 /// History entries pruned in one step.
 pub const PRUNE_STEP: usize = 2_000;
+/// Old history is looked for this often: each time costs sled a write for each subject.
+pub const PRUNE_EVERY: Duration = Duration::from_secs(86_400);
 /// What may wait for the monitor; senders wait when it is full.
 pub const INBOX: usize = 1024;
 /// SIGTERM ends the daemon within this; then runs in flight are recorded and dropped.

@@ -74,6 +74,21 @@ impl Blobs {
         Ok(bytes)
     }
 
+    /// The names of all there are.
+    pub fn all(&self) -> Result<Vec<String>, FsError> {
+        let mut all = Vec::new();
+        if !self.directory.is_dir() {
+            return Ok(all);
+        }
+        for first in fs::names(&self.directory)? {
+            let directory = self.directory.join(&first);
+            if first.len() == 2 && directory.is_dir() {
+                all.extend(fs::names(&directory)?.into_iter().filter(|name| is_hash(name)));
+            }
+        }
+        Ok(all)
+    }
+
     fn path(&self, sha256: &str) -> PathBuf {
         self.directory.join(&sha256[..2]).join(sha256)
     }

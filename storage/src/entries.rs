@@ -3,29 +3,51 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use attestd_core::name::Subject;
+use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Record;
-use attestd_core::state::Changed;
+use attestd_core::state::{Changed, State};
 use attestd_core::store::HistoryQuery;
 use jiff::Timestamp;
 
-/// Each subject's records: index and time, oldest first. Subjects are in the order of their text, as in sled.
+use crate::layout::Broken;
+use crate::past::{End, Shelf};
+
+/// History in memory.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Entries(BTreeMap<String, VecDeque<(u64, Timestamp)>>);
+pub(crate) struct Entries {
+    /// Subjects are in the order of their text, as in sled.
+    subjects: BTreeMap<String, OfOne>,
+    stretches: Vec<Stretch>,
+}
+
+/// One subject's.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct OfOne {
+    /// Each record's index and time, oldest first.
+    entries: VecDeque<(u64, Timestamp)>,
+    /// Whether older ones were pruned.
+    pruned: bool,
+}
 
 impl Entries {
-    /// Adds what a record that was just folded in changed.
-    pub fn add(&mut self, index: u64, record: &Record, changed: &Changed) {
+    /// Adds what a record changed that was just folded into `state`.
+    pub fn add(&mut self, state: &State, index: u64, record: &Record, changed: &Changed) {
         if let (Some(subject), Some(_)) = (&changed.subject, changed.entry) {
-            self.0.entry(subject.to_string()).or_default().push_back((index, record.at()));
+            let of_one = self.subjects.entry(subject.to_string()).or_default();
+            of_one.entries.push_back((index, record.at()));
         }
+        if !index.is_multiple_of(STRETCH) {
+            self.stretches.pop();
+        }
+        self.stretches.push(state.stretch.clone());
     }
 
     /// The indexes of the records that a query asks for, newest first.
     pub fn find(&self, query: &HistoryQuery) -> Vec<u64> {
         let mut found: Vec<u64> = Vec::new();
-        for (subject, entries) in &self.0 {
+        for (subject, of_one) in &self.subjects {
             if asks_for(query.subject.as_ref(), subject) {
-                let within = entries.iter().rev().filter(|(_, at)| is_within(query, *at));
+                let within = of_one.entries.iter().rev().filter(|(_, at)| is_within(query, *at));
                 found.extend(within.take(query.limit).map(|(index, _)| *index));
             }
         }
@@ -37,13 +59,47 @@ impl Entries {
     /// Forgets up to `limit` entries: each subject's oldest, as long as they are from before `before`.
     pub fn prune(&mut self, before: Timestamp, limit: usize) -> usize {
         let mut pruned = 0;
-        for entries in self.0.values_mut() {
-            while pruned < limit && entries.front().is_some_and(|(_, at)| *at < before) {
-                entries.pop_front();
+        for of_one in self.subjects.values_mut() {
+            while pruned < limit && of_one.entries.front().is_some_and(|(_, at)| *at < before) {
+                of_one.entries.pop_front();
+                of_one.pruned = true;
                 pruned += 1;
             }
         }
         pruned
+    }
+}
+
+impl Shelf for Entries {
+    fn subjects(&self, asked: Option<&Subject>) -> Result<Vec<String>, Broken> {
+        Ok(self.subjects.keys().filter(|subject| asks_for(asked, subject)).cloned().collect())
+    }
+
+    fn back(
+        &self,
+        subject: &str,
+        until: u64,
+        look: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<End, Broken> {
+        let Some(of_one) = self.subjects.get(subject) else { return Ok(End::Begin) };
+        let end = of_one.entries.partition_point(|(index, _)| *index <= until);
+        for (index, _) in of_one.entries.range(..end).rev() {
+            if !look(*index) {
+                return Ok(End::Stopped);
+            }
+        }
+        Ok(if of_one.pruned { End::Pruned } else { End::Begin })
+    }
+
+    fn after(&self, subject: &str, index: u64, limit: usize) -> Result<Vec<u64>, Broken> {
+        let Some(of_one) = self.subjects.get(subject) else { return Ok(Vec::new()) };
+        let begin = of_one.entries.partition_point(|(known, _)| *known <= index);
+        Ok(of_one.entries.range(begin..).take(limit).map(|(index, _)| *index).collect())
+    }
+
+    fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
+        let stretch = usize::try_from(number).ok().and_then(|number| self.stretches.get(number));
+        stretch.cloned().ok_or_else(|| Broken(format!("stretch {number} is missing")))
     }
 }
 

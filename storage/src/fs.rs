@@ -2,8 +2,8 @@
 //! fail in a test.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file system refused.
@@ -75,6 +75,60 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Makes a directory that is for its owner alone, where it is not there, and syncs the one it is listed in.
+pub(crate) fn create_private_dir(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
+        _ => {}
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    again("create directory", path, || builder.mode(0o700).create(path))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file whole, for its owner alone, in the place of the one before; it is there after a power cut once this
+/// returns, and until then the one before is.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let new = path.with_added_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = again("open", &new, || options.open(&new))?;
+    write_at(&file, &new, bytes, 0)?;
+    sync_data(&file, &new)?;
+    rename(&new, path)?;
+    sync_dir(path.parent().expect("a file's path has its directory"))
+}
+
+/// Reads a small file; no more than `most` bytes of it.
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(at("read", path))?;
+    Ok(bytes)
+}
+
+/// Copies the first `length` bytes of a file to a new one, which is on disk once this returns.
+pub(crate) fn copy(from: &Path, to: &Path, length: u64) -> Result<(), FsError> {
+    let mut new = create_new(to)?;
+    io::copy(&mut open(from)?.take(length), &mut new).map_err(at("write", to))?;
+    sync_data(&new, to)
+}
+
+/// Removes a file, if it is there; it stays away after a power cut.
+pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
+    match again("remove", path, || std::fs::remove_file(path)) {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_dir(path.parent().expect("a file's path has its directory")),
+    }
+}
+
 /// Writes all of `bytes` at `offset`; what was written in part is written on.
 pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), FsError> {
     let mut done = 0;
@@ -92,6 +146,10 @@ pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> R
 /// Syncs what was written, and the length. Never called again on a file for which it failed, and not tried again even
 /// when interrupted, as the standard library would (S1).
 pub(crate) fn sync_data(file: &File, path: &Path) -> Result<(), FsError> {
+    #[cfg(feature = "shim")]
+    if crate::shim::instead_of_sync() {
+        return Ok(());
+    }
     faults::check(SYNC, path)
         .and_then(|()| Ok(nix::unistd::fdatasync(file)?))
         .map_err(at(SYNC, path))
@@ -112,11 +170,6 @@ pub(crate) fn cut(file: &File, path: &Path, length: u64) -> Result<(), FsError> 
 /// Renames a file or directory within one file system.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     again("rename", from, || std::fs::rename(from, to))
-}
-
-/// Removes a file.
-pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
-    again("remove", path, || std::fs::remove_file(path))
 }
 
 /// Makes sure of room for `length` bytes in a file.

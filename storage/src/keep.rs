@@ -3,21 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use attestd_core::name::DestinationName;
-use attestd_core::state::State;
+use attestd_core::record::Record;
+use attestd_core::state::{Changed, State};
 use attestd_core::store::StoreError;
 
 use crate::ballast;
-use crate::entries::Entries;
+use crate::behind::Behind;
 use crate::fold::Fold;
+use crate::frame;
 use crate::layout::{Broken, Changes};
 use crate::log::Log;
 use crate::pending::Pending;
-use crate::projection::{self, Projection};
+use crate::projection::{self, Projection, contained};
 use crate::reader::Reader;
-
-/// Records that go to sled in one batch while catching up: few enough to hold in memory, enough to write each subject
-/// seldom.
-const CATCH_UP_BATCH: u64 = 1_000;
+use crate::walk::Shelved;
 
 /// The projection and the acknowledgements. Whoever changes the state holds this first, so that state and projection
 /// change as one.
@@ -34,14 +33,8 @@ pub(crate) struct Kept {
     /// What was mended and is in no record yet, a sentence each.
     pub mended: Vec<String>,
     /// What the projection is still to be given.
-    pub changes: Changes,
-    /// How many records that is.
-    pub lag: usize,
+    pub behind: Behind,
 }
-
-/// How many records without events the projection may be behind: sled writes to the disk for each batch, in the way of
-/// the log's sync, and replaying these takes milliseconds.
-pub(crate) const LAG_MAX: usize = 256;
 
 /// Why records could not all be folded in.
 #[derive(Debug)]
@@ -55,42 +48,68 @@ pub(crate) enum Stuck {
 impl Kept {
     /// Of a store in this directory; `crc` is the newest record's.
     pub fn new(store: &Path, projection: Option<Projection>, pending: Pending, crc: u32) -> Kept {
-        let store = store.to_owned();
-        let (mended, changes) = (Vec::new(), Changes::default());
-        Kept { store, projection, pending, crc, mended, changes, lag: 0 }
+        let (store, mended, behind) = (store.to_owned(), Vec::new(), Behind::default());
+        Kept { store, projection, pending, crc, mended, behind }
     }
 
     /// Gives the projection all it is behind; one that cannot be believed any more is rebuilt, and one that cannot be
     /// rebuilt is done without: the log has everything.
     pub fn write(&mut self, reader: &Reader, state: &State) {
-        if self.lag == 0 && self.changes.0.is_empty() {
+        if self.behind.records == 0 {
             return;
         }
-        let mut changes = std::mem::take(&mut self.changes);
-        self.lag = 0;
-        changes.meta(state, self.crc);
-        let Some(projection) = &self.projection else { return };
-        if let Err(error) = projection.write(changes) {
-            self.rebuild(&error, reader, state);
+        let changes = self.behind.take(state, self.crc);
+        self.put(changes, reader, state);
+    }
+
+    /// Remembers at once that a destination accepted an event: else it is sent again after a crash.
+    pub fn accepted(
+        &mut self,
+        destination: &DestinationName,
+        sequence: u64,
+        reader: &Reader,
+        state: &State,
+    ) {
+        self.pending.add(destination, sequence);
+        self.behind.accepted(destination, sequence);
+        let mut changes = Changes::default();
+        changes.accepted(destination, sequence);
+        self.put(changes, reader, state);
+    }
+
+    /// Takes out of the outbox, just read from log and projection, what only sled knows to be accepted.
+    pub fn accept(&mut self, state: &mut State) {
+        for (destination, sequence) in self.pending.all() {
+            state.accept(destination, sequence, sequence);
+            self.behind.accepted(destination, sequence);
         }
     }
 
-    /// Asks the projection; rebuilds it once if it cannot be believed.
+    /// Asks the projection, and what it is behind; rebuilds it once if it cannot be believed.
     pub fn ask<T>(
         &mut self,
         reader: &Reader,
         state: &State,
-        ask: impl Fn(&Projection) -> Result<T, Broken>,
+        ask: impl Fn(&Shelved) -> Result<T, Broken>,
     ) -> Result<T, StoreError> {
-        self.write(reader, state);
-        let error = match self.projection.as_ref().map(&ask) {
+        let asked = |kept: &Kept| {
+            let (sled, behind) = (kept.projection.as_ref()?, &kept.behind);
+            Some(contained(|| ask(&Shelved { sled, behind, state })))
+        };
+        let error = match asked(self) {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => error,
             None => Broken("it could not be made earlier".to_owned()),
         };
         self.rebuild(&error, reader, state);
-        let again = self.projection.as_ref().map(&ask);
-        again.unwrap_or(Err(error)).map_err(|error| StoreError::Projection(error.0))
+        asked(self).unwrap_or(Err(error)).map_err(|error| StoreError::Projection(error.0))
+    }
+
+    fn put(&mut self, changes: Changes, reader: &Reader, state: &State) {
+        let Some(projection) = &self.projection else { return };
+        if let Err(error) = projection.write(changes) {
+            self.rebuild(&error, reader, state);
+        }
     }
 
     fn rebuild(&mut self, why: &Broken, reader: &Reader, state: &State) {
@@ -102,16 +121,14 @@ impl Kept {
         if let Err(error) = ballast::make_room(&self.store) {
             tracing::warn!(%error, "There is no room for the projection.");
         }
+        self.behind = Behind::default();
         match remake(&self.store, &reader.log, state.size) {
-            Ok((projection, aside, mut fold)) => {
+            Ok((projection, aside, _)) => {
                 let mut changes = Changes::default();
-                for (destination, sequences) in &self.pending.0 {
-                    for sequence in sequences {
-                        fold.state.accept(destination, *sequence, *sequence);
-                        changes.accepted(destination, *sequence);
-                    }
+                for (destination, sequence) in self.pending.all() {
+                    self.behind.accepted(destination, sequence);
+                    changes.accepted(destination, sequence);
                 }
-                changes.meta(&fold.state, self.crc);
                 match projection.write(changes) {
                     Ok(()) => self.projection = Some(projection),
                     Err(error) => tracing::error!(%error, "The projection takes nothing."),
@@ -135,55 +152,52 @@ pub(crate) fn remake(
     let aside = projection::move_aside(store).map_err(Stuck::Projection)?;
     let (projection, _) = Projection::open(store).map_err(Stuck::Projection)?;
     let mut fold = Fold::default();
-    catch_up(log, &mut fold, &mut Pending::default(), Some(&projection), None, until)?;
+    catch_up(log, &mut fold, &mut Pending::default(), Some(&projection), until)?;
     Ok((projection, aside, fold))
 }
 
-/// Folds in the records from the state's size until `until`, into the projection and the entries where given.
+/// Folds in the records from the state's size until `until`, into the projection where given.
 pub(crate) fn catch_up(
     log: &Log,
     fold: &mut Fold,
     pending: &mut Pending,
     projection: Option<&Projection>,
-    mut entries: Option<&mut Entries>,
     until: u64,
+) -> Result<(), Stuck> {
+    let mut behind = Behind::default();
+    read_on(log, fold, until, |state, index, record, changed, crc| {
+        if let Record::Accepted(accepted) = record {
+            behind.told(pending.told(accepted));
+        }
+        let Some(projection) = projection else { return Ok(()) };
+        behind.add(state, index, record, changed);
+        if state.size < until && !behind.is_enough(state) {
+            return Ok(());
+        }
+        projection.write(behind.take(state, crc)).map_err(Stuck::Projection)
+    })
+}
+
+/// Folds in the records from the state's size until `until`; `look` sees the state after each, the record's index, the
+/// record, what it changed, and the CRC of its frame.
+pub(crate) fn read_on(
+    log: &Log,
+    fold: &mut Fold,
+    until: u64,
+    mut look: impl FnMut(&State, u64, &Record, Changed, u32) -> Result<(), Stuck>,
 ) -> Result<(), Stuck> {
     let read = |index| {
         let bytes = log.read(index).map_err(|error| Stuck::Log(error.to_string()))?;
         let record = crate::record::decode(index, &bytes);
-        Ok((bytes, record.map_err(|error| Stuck::Log(error.to_string()))?))
+        Ok((frame::checksum(&bytes), record.map_err(|error| Stuck::Log(error.to_string()))?))
     };
     let subject_of = |of| crate::record::subject_of_run(read(of).ok()?.1);
-    let mut changes = Changes::default();
     while fold.state.size < until {
         let index = fold.state.size;
-        let (bytes, record) = read(index)?;
+        let (crc, record) = read(index)?;
         let changed =
             fold.apply(&record, &subject_of).map_err(|error| Stuck::Log(error.to_string()))?;
-        if let Some(entries) = &mut entries {
-            entries.add(index, &record, &changed);
-        }
-        let told = match &record {
-            attestd_core::record::Record::Accepted(accepted) => pending.told(accepted),
-            _ => Vec::new(),
-        };
-        let Some(projection) = projection else { continue };
-        changes.add(&fold.state, index, &record, &changed);
-        changes.told(&told);
-        let size = fold.state.size;
-        if size == until || size.is_multiple_of(CATCH_UP_BATCH) {
-            changes.meta(&fold.state, crate::frame::checksum(&bytes));
-            projection.write(std::mem::take(&mut changes)).map_err(Stuck::Projection)?;
-        }
+        look(&fold.state, index, &record, changed, crc)?;
     }
     Ok(())
-}
-
-impl Changes {
-    /// A destination accepted what had this sequence number; the log does not know yet.
-    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64) {
-        use crate::layout::{ACCEPTED, WAITING, numbered};
-        self.remove(numbered(WAITING, destination.as_str(), sequence));
-        self.put(numbered(ACCEPTED, destination.as_str(), sequence), &[]);
-    }
 }

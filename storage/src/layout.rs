@@ -5,7 +5,8 @@
 //! | `m` | [`Meta`] as JSON |
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
-//! | `h` subject 0 record index | its ordinal (u64), its time (i64 seconds, i32 nanoseconds) |
+//! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
+//! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -15,20 +16,21 @@
 
 use std::collections::BTreeMap;
 
-use attestd_core::name::DestinationName;
-use attestd_core::record::Record;
-use attestd_core::state::{Changed, Earlier, State};
+use attestd_core::name::{DestinationName, Subject};
+use attestd_core::past::Stretch;
+use attestd_core::state::{Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
+pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const ACCEPTED: u8 = b'a';
@@ -65,17 +67,6 @@ pub(crate) struct Meta {
     pub waiting: usize,
 }
 
-/// One history entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// The record.
-    pub index: u64,
-    /// Its place among its subject's.
-    pub ordinal: u64,
-    /// When it was written.
-    pub at: Timestamp,
-}
-
 /// What is to be written and removed, all at once.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(pub BTreeMap<Vec<u8>, Option<Vec<u8>>>);
@@ -92,43 +83,40 @@ impl Changes {
         self.0.insert(key, None);
     }
 
-    /// What the record at `index`, just folded in, changed. The subjects' states are written as they are now.
-    pub fn add(&mut self, state: &State, index: u64, record: &Record, changed: &Changed) {
-        if let Some(subject) = &changed.subject {
-            let name = subject.to_string();
-            if let Some(ordinal) = changed.entry {
-                let entry = Entry { index, ordinal, at: record.at() };
-                self.put(numbered(HISTORY, &name, index), &entry.value());
-            }
-            let key = named(SUBJECT, &name);
-            match state.subjects.get(subject) {
-                Some(subject) => self.put(key, &json(subject)),
-                None => self.remove(key),
-            }
-            let key = named(GONE, &name);
-            match state.gone.get(subject) {
-                Some(entries) => self.put(key, &entries.to_be_bytes()),
-                None => self.remove(key),
-            }
+    /// A subject as it is now: known, or retired.
+    pub fn subject(&mut self, state: &State, subject: &Subject) {
+        let name = subject.to_string();
+        match state.subjects.get(subject) {
+            Some(subject) => self.put(named(SUBJECT, &name), &json(subject)),
+            None => self.remove(named(SUBJECT, &name)),
         }
-        for (destination, sequence) in &changed.queued {
-            let Some(queue) = state.outbox.0.get(destination) else { continue };
-            let name = destination.as_str();
-            self.put(named(NEWEST, name), &queue.newest.to_be_bytes());
-            if let Some(waiting) = queue.waiting.get(sequence) {
-                self.put(numbered(WAITING, name, *sequence), &json(waiting));
-            }
-        }
-        for (destination, sequence) in &changed.accepted {
-            self.remove(numbered(WAITING, destination.as_str(), *sequence));
+        match state.gone.get(subject) {
+            Some(entries) => self.put(named(GONE, &name), &entries.to_be_bytes()),
+            None => self.remove(named(GONE, &name)),
         }
     }
 
-    /// The log was told of these.
-    pub fn told(&mut self, told: &[(DestinationName, u64)]) {
-        for (destination, sequence) in told {
-            self.remove(numbered(ACCEPTED, destination.as_str(), *sequence));
+    /// What is known of a stretch's times.
+    pub fn stretch(&mut self, number: u64, stretch: &Stretch) {
+        self.put(stretch_key(number), &stretch_value(stretch));
+    }
+
+    /// An event as it is now: waiting, or accepted.
+    pub fn event(&mut self, state: &State, destination: &DestinationName, sequence: u64) {
+        let (name, queue) = (destination.as_str(), state.outbox.0.get(destination));
+        if let Some(queue) = queue {
+            self.put(named(NEWEST, name), &queue.newest.to_be_bytes());
         }
+        let key = numbered(WAITING, name, sequence);
+        match queue.and_then(|queue| queue.waiting.get(&sequence)) {
+            Some(waiting) => self.put(key, &json(waiting)),
+            None => self.remove(key),
+        }
+    }
+
+    /// A destination accepted what had this number, and the log does not know yet.
+    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64) {
+        self.put(numbered(ACCEPTED, destination.as_str(), sequence), &[]);
     }
 
     /// What the projection says of itself once all this is in it.
@@ -150,23 +138,45 @@ impl Changes {
     }
 }
 
-impl Entry {
-    fn value(&self) -> [u8; 20] {
-        let mut value = [0; 20];
-        value[..8].copy_from_slice(&self.ordinal.to_be_bytes());
-        value[8..16].copy_from_slice(&self.at.as_second().to_be_bytes());
-        value[16..].copy_from_slice(&self.at.subsec_nanosecond().to_be_bytes());
-        value
-    }
+/// The key of a stretch.
+pub(crate) fn stretch_key(number: u64) -> Vec<u8> {
+    [&[STRETCHES][..], &number.to_be_bytes()].concat()
+}
 
-    /// Reads one back.
-    pub fn read(index: u64, value: &[u8]) -> Option<Entry> {
-        let (ordinal, rest) = value.split_first_chunk()?;
-        let (second, nanosecond) = rest.split_first_chunk()?;
-        let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
-        let at = Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()?;
-        Some(Entry { index, ordinal: u64::from_be_bytes(*ordinal), at })
+/// Whether the clock was believed before it (1 or 0), its earliest time (12 bytes, or none), the places of its starts.
+fn stretch_value(stretch: &Stretch) -> Vec<u8> {
+    let mut value = vec![u8::from(stretch.believed), u8::from(stretch.earliest.is_some())];
+    if let Some(earliest) = stretch.earliest {
+        value.extend(time(earliest));
     }
+    value.extend(&stretch.starts);
+    value
+}
+
+/// Reads a stretch back.
+pub(crate) fn read_stretch(value: &[u8]) -> Option<Stretch> {
+    let ([believed, has_time], rest) = value.split_first_chunk()?;
+    let (earliest, starts) = match has_time {
+        0 => (None, rest),
+        _ => {
+            let (bytes, starts) = rest.split_first_chunk()?;
+            (Some(read_time(*bytes)?), starts)
+        }
+    };
+    Some(Stretch { believed: *believed == 1, earliest, starts: starts.to_vec() })
+}
+
+fn time(at: Timestamp) -> [u8; 12] {
+    let mut value = [0; 12];
+    value[..8].copy_from_slice(&at.as_second().to_be_bytes());
+    value[8..].copy_from_slice(&at.subsec_nanosecond().to_be_bytes());
+    value
+}
+
+fn read_time(value: [u8; 12]) -> Option<Timestamp> {
+    let (second, nanosecond) = value.split_first_chunk()?;
+    let nanosecond = i32::from_be_bytes(nanosecond.try_into().ok()?);
+    Timestamp::new(i64::from_be_bytes(*second), nanosecond).ok()
 }
 
 /// A key of a name.
@@ -245,10 +255,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_is_read_back(index: u64, ordinal: u64, ms in -1_000_000_000_000i64..2_000_000_000_000) {
-            let at = Timestamp::from_millisecond(ms).expect("in range");
-            let entry = Entry { index, ordinal, at };
-            prop_assert_eq!(Entry::read(index, &entry.value()), Some(entry));
+        #[test]
+        fn a_stretch_is_read_back(
+            believed: bool, ms in prop::option::of(0..2_000_000_000_000i64), starts: Vec<u8>,
+        ) {
+            let earliest = ms.map(|ms| Timestamp::from_millisecond(ms).expect("in range"));
+            let stretch = Stretch { believed, earliest, starts };
+            prop_assert_eq!(read_stretch(&stretch_value(&stretch)), Some(stretch));
         }
 
         #[test]
@@ -256,7 +269,8 @@ mod tests {
             key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             prop_assert!(unseal(&key, &value).is_err() || crc(&key, &value[4..])[..] == value[..4]);
-            let _ = (name(&key), name_and_number(&key), Entry::read(0, &value), number(&key, &value));
+            let _ = (name(&key), name_and_number(&key), number(&key, &value));
+            let _ = read_stretch(&value);
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use attestd_core::merkle::{Hash, Head};
 use attestd_core::record::FORMAT;
 use attestd_core::store::StoreError;
 use serde::Deserialize;
@@ -11,8 +12,10 @@ use serde::Deserialize;
 use crate::ballast::Ballast;
 use crate::frame::{self, Search};
 use crate::fs::{self, FsError, at, chain};
+use crate::leaves::{self, Leaves};
 use crate::segment::{self, End, Segment};
 use crate::store::OpenError;
+use crate::tree::Hashes;
 
 /// The directory of the log within the store's.
 pub(crate) const DIRECTORY: &str = "log";
@@ -32,6 +35,8 @@ pub(crate) struct Log {
     /// What is given up when the disk is full.
     pub ballast: Ballast,
     segments: RwLock<Vec<Segment>>,
+    /// The hashes of the tree over it.
+    pub tree: Hashes,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -63,6 +68,8 @@ impl Log {
             fs::create_dir(&directory)?;
         }
         let mut found = Found::default();
+        let (tree, no_tree) = leaves::open_tree(&directory, mode);
+        let mut leaves = Leaves::new(&tree);
         let mut segments: Vec<Segment> = Vec::new();
         let firsts: Vec<u64> =
             fs::names(&directory)?.iter().filter_map(|name| segment::first_of(name)).collect();
@@ -75,7 +82,10 @@ impl Log {
             }
             let path = directory.join(segment::name(*first));
             let own = mode == Mode::Own;
-            let (mut segment, end) = Segment::scan(path, *first, own, refuse_newer)?;
+            let (mut segment, end) = Segment::scan(path, *first, own, |index, bytes| {
+                leaves.take(index, bytes);
+                refuse_newer(index, bytes)
+            })?;
             let last = place + 1 == firsts.len();
             match end {
                 End::Clean => {}
@@ -106,8 +116,11 @@ impl Log {
             fs::sync_dir(&directory)?;
             fs::sync_dir(store)?;
         }
+        let kept = leaves.done();
         let segments = RwLock::new(segments);
-        let log = Log { directory, segment_max, owns, ballast, segments, failed: Mutex::new(None) };
+        let failed = Mutex::new(None);
+        let mut log = Log { directory, segment_max, owns, ballast, segments, tree, failed };
+        log.settle_tree(mode, kept, no_tree, &mut found);
         Ok((log, found))
     }
 
@@ -122,11 +135,35 @@ impl Log {
         if let Some(error) = &*failed {
             return Err(StoreError::Log(error.clone()));
         }
-        self.write(records).map_err(|error| {
+        let first = self.write(records).map_err(|error| {
             let error = chain(&error);
             *failed = Some(error.clone());
             StoreError::Log(error)
-        })
+        })?;
+        let leaves: Vec<Hash> = records.iter().map(|bytes| leaves::hash(bytes)).collect();
+        if let Err(error) = self.ballast.spend(|| self.tree.append(&leaves)) {
+            // These records are in the log, and the next start makes their hashes again; nothing more is taken.
+            *failed = Some(chain(&error));
+        }
+        Ok(first)
+    }
+
+    /// The files of the first `size` records, and how much of each they need, in bytes.
+    pub fn files(&self, size: u64) -> Vec<(PathBuf, u32)> {
+        let segments = self.segments();
+        let needed = segments.iter().filter(|segment| segment.first < size || segment.first == 0);
+        let length =
+            |segment: &Segment| segment.bounds(size).map_or(segment.end, |(start, _)| start);
+        needed.map(|segment| (segment.path.clone(), length(segment))).collect()
+    }
+
+    /// How large the log is, and the root of its tree, whose hashes are now on disk too. A failure is final (S1).
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match failed {
+            Some(error) => Err(StoreError::Log(error)),
+            None => self.tree.sync().map_err(|error| self.fail(chain(&error))),
+        }
     }
 
     /// Says so where an append failed, or what had to come before one: nothing may be tried again (S1).
@@ -296,7 +333,6 @@ fn cut_torn(directory: &Path, segment: &mut Segment, ballast: &Ballast) -> Resul
     fs::sync_dir(directory)?;
     if segment.end == 0 {
         fs::remove(&segment.path)?;
-        fs::sync_dir(directory)?;
     } else {
         fs::cut(&segment.file, &segment.path, segment.end.into())?;
         segment.room = segment.end.into();
@@ -340,7 +376,8 @@ mod tests {
 
     fn files(store: &Path) -> Vec<PathBuf> {
         let directory = store.join(DIRECTORY);
-        fs::names(&directory).expect("names").iter().map(|name| directory.join(name)).collect()
+        let names = fs::names(&directory).expect("names");
+        names.iter().filter(|name| *name != "tree").map(|name| directory.join(name)).collect()
     }
 
     #[test]

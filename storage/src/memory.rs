@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
+use attestd_core::merkle::{Head, Tree, leaf_hash};
 use attestd_core::name::DestinationName;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -16,9 +18,11 @@ use attestd_core::{BoxFuture, Timestamp};
 use crate::blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
+use crate::layout::Broken;
 use crate::lock::{self, Lock};
 use crate::log;
 use crate::offline::{self, Offline};
+use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::reader;
 use crate::record::{self, Seal};
@@ -50,9 +54,12 @@ struct Inner {
     below: Option<Offline>,
     /// How many records that is.
     base: u64,
-    lock: Option<Lock>,
+    _lock: Option<Lock>,
+    /// Whether what is committed is gone with the process.
+    volatile: bool,
     /// The log, from there on: the verbatim bytes of each record.
     log: Vec<Vec<u8>>,
+    tree: Tree,
     /// A record whose sync failed but which a crash brings to light.
     unsynced: Option<Vec<u8>>,
     blobs: BTreeMap<String, Blob>,
@@ -78,26 +85,16 @@ impl MemoryStore {
             }
             taken => taken.ok(), // where not even a file can be made there is nothing to keep from others
         };
+        let mut inner = Inner { _lock: lock, volatile: true, ..Inner::default() };
         if !directory.join(log::DIRECTORY).is_dir() {
-            return Ok((MemoryStore::new(), None));
+            return Ok((MemoryStore(Mutex::new(inner)), None));
         }
         let mut below = offline::read(directory)?;
         let damage = below.damage.take();
-        let store = MemoryStore::over(below);
-        store.inner().lock = lock;
-        Ok((store, damage))
-    }
-
-    fn over(mut below: Offline) -> MemoryStore {
         let (state, entries) = below.take();
-        let (base, fold) = (state.size, Fold::of(state));
-        MemoryStore(Mutex::new(Inner {
-            below: Some(below),
-            base,
-            fold,
-            entries,
-            ..Inner::default()
-        }))
+        (inner.base, inner.fold, inner.entries) = (state.size, Fold::of(state), entries);
+        inner.below = Some(below);
+        Ok((MemoryStore(Mutex::new(inner)), damage))
     }
 
     /// The next commit meets this.
@@ -140,7 +137,7 @@ impl Inner {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        if self.below.is_some() && self.log.len() >= OVER_MAX {
+        if self.volatile && self.log.len() >= OVER_MAX {
             return Err(StoreError::Log(format!("{OVER_MAX} records wait in memory for the disk")));
         }
         let Draft { mut record, blobs } = draft;
@@ -172,13 +169,17 @@ impl Inner {
     fn fold_in(&mut self, record: &Record, bytes: Vec<u8>) -> Result<(), StoreError> {
         let index = self.fold.state.size;
         let Inner { log, fold, below, base, .. } = self;
-        let older = |of| record::subject_of_run(at(below.as_ref(), *base, log, of).ok()?);
+        let older = |of| {
+            let bytes = verbatim(below.as_ref(), *base, log, of).ok()?;
+            record::subject_of_run(record::decode(of, &bytes).ok()?)
+        };
         let changed =
             fold.apply(record, &older).map_err(|error| StoreError::Log(error.to_string()))?;
-        self.entries.add(index, record, &changed);
+        self.entries.add(&self.fold.state, index, record, &changed);
         if let Record::Accepted(accepted) = record {
             self.pending.told(accepted);
         }
+        self.tree.push(leaf_hash(record::split(&bytes).0), &mut |_, _| ());
         self.log.push(bytes);
         Ok(())
     }
@@ -198,7 +199,16 @@ impl Inner {
     }
 
     fn record(&self, index: u64) -> Result<Record, StoreError> {
-        at(self.below.as_ref(), self.base, &self.log, index)
+        record::decode(index, &self.bytes(index)?)
+    }
+
+    fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        verbatim(self.below.as_ref(), self.base, &self.log, index)
+    }
+
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let bytes = |index| self.bytes(index);
+        past::from_memory(&self.entries, &bytes, self.fold.state.size, ask)
     }
 
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
@@ -210,19 +220,18 @@ impl Inner {
     }
 }
 
-/// The record at `index`, of the log on disk or of the one in memory.
-fn at(
+/// The bytes of the record at `index`, of the log on disk or of the one in memory.
+fn verbatim(
     below: Option<&Offline>,
     base: u64,
     log: &[Vec<u8>],
     index: u64,
-) -> Result<Record, StoreError> {
+) -> Result<Vec<u8>, StoreError> {
     match (index.checked_sub(base), below) {
-        (None, Some(below)) => below.record(index),
+        (None, Some(below)) => below.bytes(index),
         (place, _) => {
             let bytes = place.and_then(|place| log.get(usize::try_from(place).ok()?));
-            let bytes = bytes.ok_or_else(|| StoreError::Missing(format!("record {index}")))?;
-            record::decode(index, bytes)
+            bytes.cloned().ok_or_else(|| StoreError::Missing(format!("record {index}")))
         }
     }
 }
@@ -266,10 +275,33 @@ impl Store for MemoryStore {
         Box::pin(async move { self.inner().write_accepted(at) })
     }
 
+    fn head(&self) -> Result<Head, StoreError> {
+        let inner = self.inner();
+        // What is gone with the process must not be signed.
+        Ok(match (inner.volatile, &inner.below) {
+            (true, Some(below)) => below.head(),
+            (true, None) => Tree::default().head(),
+            (false, _) => inner.tree.head(),
+        })
+    }
+
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let inner = self.inner();
         let committed = |index| Ok(Committed { index, record: inner.record(index)? });
         inner.entries.find(query).into_iter().map(committed).collect()
+    }
+
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.inner().recall(|recall| recall.past(at))
+    }
+
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.inner().recall(|recall| recall.gaps(query, oldest, now))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

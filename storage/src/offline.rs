@@ -3,15 +3,21 @@
 use std::path::Path;
 
 use attestd_core::check::Evidence;
+use attestd_core::merkle::Head;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::{Committed, HistoryQuery, StoreError};
+use jiff::Timestamp;
 
 use crate::blobs::Blobs;
 use crate::entries::Entries;
+use crate::layout::Broken;
 use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::past::{self, Recall};
 use crate::reader::Reader;
 use crate::store::{OpenError, read_through};
+use crate::verbatim::Verbatim;
 
 /// A store as its log tells it.
 #[derive(Debug)]
@@ -38,6 +44,14 @@ impl Offline {
         (std::mem::take(&mut self.state), std::mem::take(&mut self.entries))
     }
 
+    pub(crate) fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        self.reader.log.read(index)
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.reader.log.tree.head()
+    }
+
     pub(crate) fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
         self.reader.blobs.read(sha256)
     }
@@ -48,6 +62,26 @@ impl Offline {
         self.entries.find(query).into_iter().map(committed).collect()
     }
 
+    /// The log, byte for byte, as far as it reads.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.reader)
+    }
+
+    /// What was so at a past instant; none before the first record whose time is believed.
+    pub fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.recall(|recall| recall.past(at))
+    }
+
+    /// The newest gaps within what a query asks for: see [`attestd_core::store::Store::gaps`].
+    pub fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.recall(|recall| recall.gaps(query, oldest, now))
+    }
+
     /// The record at `index`.
     pub fn record(&self, index: u64) -> Result<Record, StoreError> {
         self.reader.record(index)
@@ -56,5 +90,10 @@ impl Offline {
     /// The evidence in the run at `index`.
     pub fn evidence(&self, index: u64) -> Result<Evidence, StoreError> {
         self.reader.evidence(index)
+    }
+
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let bytes = |index| self.reader.log.read(index);
+        past::from_memory(&self.entries, &bytes, self.state.size, ask)
     }
 }

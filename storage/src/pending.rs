@@ -19,6 +19,11 @@ impl Pending {
         self.0.entry(destination.clone()).or_default().insert(sequence);
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&DestinationName, u64)> {
+        self.0.iter().flat_map(|(name, numbers)| numbers.iter().map(move |number| (name, *number)))
+    }
+
     /// The next batch for the log, merged to ranges; none when there is nothing to tell.
     pub fn batch(&self, at: Timestamp) -> Option<Accepted> {
         let mut by: BTreeMap<DestinationName, Vec<(u64, u64)>> = BTreeMap::new();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestd_core::outbox::Queue;
+use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 
@@ -141,6 +142,9 @@ impl Projection {
             loaded.pending.add(&destination(name)?, sequence);
             Ok(())
         })?;
+        if let Some(newest) = state.size.checked_sub(1) {
+            state.stretch = self.stretch(newest / STRETCH)?;
+        }
         let found = (state.subjects.len(), state.outbox.0.len(), state.outbox.len());
         let stated = (meta.subjects, meta.destinations, meta.waiting);
         if found != stated {
@@ -150,6 +154,15 @@ impl Projection {
         }
         self.check_newest(state)?;
         Ok(loaded)
+    }
+
+    /// What is known of a stretch's times.
+    pub(crate) fn stretch(&self, number: u64) -> Result<Stretch, Broken> {
+        let key = layout::stretch_key(number);
+        let sealed =
+            self.db.get(&key)?.ok_or_else(|| Broken(format!("stretch {number} is missing")))?;
+        let stretch = layout::read_stretch(layout::unseal(&key, &sealed)?);
+        stretch.ok_or_else(|| Broken(format!("stretch {number} cannot be read")))
     }
 
     fn each(

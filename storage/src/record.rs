@@ -10,6 +10,8 @@ use attestd_core::name::Subject;
 use attestd_core::record::{RECORD_MAX, Record, Recorded};
 use attestd_core::state::State;
 use attestd_core::store::StoreError;
+use attestd_core::time::Trust;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// What an encoded record needs to know beyond itself.
@@ -68,6 +70,18 @@ pub(crate) fn decode(index: u64, bytes: &[u8]) -> Result<Record, StoreError> {
     read.map_err(|error| {
         StoreError::ReadOnly(format!("record {index} is none that this release knows: {error}"))
     })
+}
+
+/// When a record was written, and whether the clock is believed from it on, where it says so: its leaf alone is read.
+pub(crate) fn moment(bytes: &[u8]) -> Option<(Timestamp, Option<Trust>)> {
+    #[derive(serde::Deserialize)]
+    struct Moment {
+        at: Timestamp,
+        clock: Option<Trust>,
+        trust: Option<Trust>,
+    }
+    let moment: Moment = serde_json::from_slice(split(bytes).0).ok()?;
+    Some((moment.at, moment.clock.or(moment.trust)))
 }
 
 /// The facts that a blob holds.
@@ -236,6 +250,7 @@ mod tests {
             let (bytes, _) = encode(&mut written).expect("it fits");
             assert_eq!(decode(0, &bytes).expect("a record"), record);
             assert_eq!(split(&bytes).1.is_some(), private_fields(&record).is_some());
+            assert_eq!(moment(&bytes), Some((record.at(), record.trust())));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::thread::JoinHandle;
 
 use attestd_core::check::Evidence;
 use attestd_core::event::Delivery;
+use attestd_core::merkle::Head;
 use attestd_core::name::DestinationName;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::{FORMAT, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
@@ -18,12 +20,15 @@ use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::fs::{self, FsError, chain};
-use crate::keep::{Kept, Stuck, catch_up, remake};
+use crate::keep::{Kept, Stuck, catch_up, read_on, remake};
+use crate::layout::Broken;
 use crate::lock::{self, Lock};
 use crate::log::{Log, Mode, SEGMENT_MAX};
+use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::projection::{Loaded, Projection};
 use crate::reader::{self, Reader};
+use crate::verbatim::Verbatim;
 use crate::writer::{self, Job};
 
 /// Why a store could not be opened.
@@ -116,10 +121,12 @@ impl SledStore {
             None => project(directory, &reader.log, &mut mended),
         };
         let shared = match opened {
-            Ok((fold, projection, pending)) => {
+            Ok((mut fold, projection, pending)) => {
                 let newest = fold.state.size.checked_sub(1);
                 let crc = newest.and_then(|newest| reader.log.crc(newest).ok()).unwrap_or(0);
-                let kept = Mutex::new(Kept::new(directory, projection, pending, crc));
+                let mut kept = Kept::new(directory, projection, pending, crc);
+                kept.accept(&mut fold.state);
+                let kept = Mutex::new(kept);
                 Shared { reader, fold: RwLock::new(fold), kept, damaged: None }
             }
             Err(damage) => {
@@ -146,6 +153,27 @@ impl SledStore {
     /// Why the log can only be read, where it is damaged.
     pub fn damage(&self) -> Option<&str> {
         self.shared.damaged.as_ref().map(|(damage, _)| damage.as_str())
+    }
+
+    /// The log, byte for byte.
+    pub fn verbatim(&self) -> Verbatim<'_> {
+        Verbatim(&self.shared.reader)
+    }
+
+    /// Asks history, in sled or, where the log is damaged, in memory.
+    fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let shared = &self.shared;
+        let bytes = |index| shared.reader.log.read(index);
+        if let Some((_, entries)) = &shared.damaged {
+            let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            return past::from_memory(entries, &bytes, fold.state.size, ask);
+        }
+        let mut kept = shared.kept();
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let (state, size) = (&fold.state, fold.state.size);
+        kept.ask(&shared.reader, state, |shelved| {
+            ask(&Recall { shelf: shelved, bytes: &bytes, size })
+        })
     }
 
     #[cfg(test)]
@@ -187,6 +215,11 @@ impl Drop for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         kept.write(&self.shared.reader, &fold.state);
+        if self.shared.damaged.is_none()
+            && let Err(error) = self.shared.reader.log.head()
+        {
+            tracing::warn!(%error, "The tree's hashes could not be kept; the next start makes them again.");
+        }
     }
 }
 
@@ -236,18 +269,19 @@ impl Store for SledStore {
             return Ok(());
         }
         drop(fold);
-        if self.shared.damaged.is_some() {
-            return Ok(());
+        if self.shared.damaged.is_none() {
+            let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+            kept.accepted(destination, sequence, &self.shared.reader, &fold.state);
         }
-        kept.pending.add(destination, sequence);
-        kept.changes.accepted(destination, sequence);
-        let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-        kept.write(&self.shared.reader, &fold.state);
         Ok(())
     }
 
     fn write_accepted(&self, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.send(move |reply| Job::Tell(at, reply)))
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        self.shared.reader.log.head()
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
@@ -256,12 +290,24 @@ impl Store for SledStore {
             None => {
                 let mut kept = self.shared.kept();
                 let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-                let state = &fold.state;
-                kept.ask(&self.shared.reader, state, |sled| sled.history(state, query))?
+                kept.ask(&self.shared.reader, &fold.state, |shelved| shelved.history(query))?
             }
         };
         let committed = |index| Ok(Committed { index, record: self.shared.reader.record(index)? });
         indexes.into_iter().map(committed).collect()
+    }
+
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError> {
+        self.recall(|recall| recall.past(at))
+    }
+
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        self.recall(|recall| recall.gaps(query, oldest, now))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -271,7 +317,10 @@ impl Store for SledStore {
         let mut kept = self.shared.kept();
         let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
         let state = &fold.state;
-        kept.ask(&self.shared.reader, state, |sled| sled.prune(before, limit))
+        if kept.behind.has_from_before(before) {
+            kept.write(&self.shared.reader, state);
+        }
+        kept.ask(&self.shared.reader, state, |shelved| shelved.sled.prune(state, before, limit))
     }
 }
 
@@ -301,7 +350,7 @@ fn project(
             }
             let caught_up = loaded.map_err(Stuck::Projection).and_then(|loaded| {
                 let (mut fold, mut pending) = (Fold::of(loaded.state), loaded.pending);
-                catch_up(log, &mut fold, &mut pending, Some(&projection), None, log.len())?;
+                catch_up(log, &mut fold, &mut pending, Some(&projection), log.len())?;
                 Ok((fold, pending))
             });
             match caught_up {
@@ -326,7 +375,7 @@ fn project(
         Err(Stuck::Projection(error)) => {
             mended.push(format!("The projection cannot be made ({error}); history waits for it."));
             let mut fold = Fold::default();
-            match catch_up(log, &mut fold, &mut Pending::default(), None, None, size) {
+            match catch_up(log, &mut fold, &mut Pending::default(), None, size) {
                 Ok(()) => Ok((fold, None, Pending::default())),
                 Err(Stuck::Log(damage)) => Err(damage),
                 Err(Stuck::Projection(error)) => Err(chain(&error)),
@@ -338,8 +387,10 @@ fn project(
 /// Folds the log in memory as far as it reads; says why not further.
 pub(crate) fn read_through(log: &Log) -> (Fold, Entries, Option<String>) {
     let (mut fold, mut entries) = (Fold::default(), Entries::default());
-    let mut pending = Pending::default();
-    let read = catch_up(log, &mut fold, &mut pending, None, Some(&mut entries), log.len());
+    let read = read_on(log, &mut fold, log.len(), |state, index, record, changed, _| {
+        entries.add(state, index, record, &changed);
+        Ok(())
+    });
     let stuck = read.err().map(|stuck| match stuck {
         Stuck::Log(text) => text,
         Stuck::Projection(error) => error.0,

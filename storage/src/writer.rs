@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::blobs;
 use crate::frame;
 use crate::fs::chain;
-use crate::keep::LAG_MAX;
 use crate::record::{self, Seal};
 use crate::store::{Shared, origins_of};
 
@@ -167,17 +166,15 @@ impl Group<'_> {
             let changed = fold
                 .apply(record, &|of| shared.reader.subject_of(of))
                 .map_err(|error| shared.reader.log.fail(error.to_string()))?;
-            kept.changes.add(&fold.state, index, record, &changed);
+            kept.behind.add(&fold.state, index, record, changed);
             if let Record::Accepted(accepted) = record {
-                kept.changes.told(&kept.pending.told(accepted));
+                kept.behind.told(kept.pending.told(accepted));
             }
         }
         drop(fold);
         kept.crc = crc;
-        kept.lag += members.len();
-        // What is to be sent is in sled before that (D2); anything else can wait, and be replayed.
-        if kept.lag >= LAG_MAX || members.iter().any(|member| has_events(&member.record)) {
-            let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        let fold = shared.fold.read().unwrap_or_else(PoisonError::into_inner);
+        if kept.behind.is_enough(&fold.state) {
             kept.write(&shared.reader, &fold.state);
         }
         Ok(())
@@ -185,10 +182,7 @@ impl Group<'_> {
 
     fn tell(&mut self, at: Timestamp) -> Result<(), StoreError> {
         loop {
-            let mut kept = self.shared.kept();
-            let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            kept.write(&self.shared.reader, &fold.state);
-            drop(fold);
+            let kept = self.shared.kept();
             let accepted = kept.pending.batch(at).map(Record::Accepted);
             let what = kept.mended.clone();
             drop(kept);

@@ -10,3 +10,4 @@ pub mod servers;
 pub mod sim;
 pub mod supplier;
 pub mod wait;
+pub mod yaml;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use attestd_core::{Blob, Evidence, ProbeError, Reason};
 
 use super::{Code, Facts, Published, export, page};
-use crate::look::http;
+use crate::look::{http, published};
 use crate::register::Ignored;
 
 /// Where the status is read.
@@ -45,7 +45,7 @@ async fn read_page(
 ) -> Result<Evidence, ProbeError> {
     let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
     let answer = http::get(&asked, ca_bundle).await?;
-    let kept = |reason: Reason| kept(reason, url, answer.status, &answer.body);
+    let kept = |reason: Reason| published::kept(reason, url, answer.status, &answer.body);
     check_status(answer.status, url, &code).map_err(kept)?;
     let segments = |url: &str| url.split(['?', '#']).next().map(str::to_lowercase);
     if segments(&answer.url) != segments(asked.as_str()) {
@@ -159,14 +159,6 @@ fn check_status(status: u16, url: &str, code: &Code) -> Result<(), Reason> {
     Err(reason)
 }
 
-/// The error with the raw page beside it, so that a person can see what answered.
-fn kept(reason: Reason, url: &str, status: u16, body: &[u8]) -> ProbeError {
-    let blob = Blob::new(&body[..body.len().min(KEPT_MAX)]);
-    let facts = serde_json::json!({ "source": url, "status": status, "page": blob.sha256, "bytes": body.len() });
-    let seen = Evidence { facts, blobs: vec![blob] };
-    ProbeError { reason, seen: Some(Box::new(seen)) }
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Reason> + Send + 'static,
 ) -> Result<T, Reason> {
@@ -208,8 +200,6 @@ impl std::io::Read for Chunks {
     }
 }
 
-/// How much of a page that could not be read is kept, in bytes.
-const KEPT_MAX: usize = 256 * 1024;
 /// Parts of a download in flight between network and parser.
 const CHUNKS_MAX: usize = 8;
 

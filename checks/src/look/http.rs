@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use attestd_core::Reason;
 use reqwest::Url;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use super::document;
@@ -26,6 +30,36 @@ pub struct Answer {
     pub url: String,
     /// The body.
     pub body: Vec<u8>,
+    /// Its `Content-Type`, as it came.
+    pub content_type: Option<String>,
+    /// By what the same answer is known again.
+    pub validators: Validators,
+}
+
+/// What is asked for, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The URL.
+    pub url: &'a Url,
+    /// More trust anchors than the system's.
+    pub ca_bundle: Option<&'a Path>,
+    /// The most that may be read of the body, in bytes.
+    pub body_max: u64,
+    /// The `Accept` header.
+    pub accept: &'static str,
+    /// What the last answer was known by: where it is the same still, the server answers 304 and no body.
+    pub known: Option<&'a Validators>,
+}
+
+/// By what an answer is known again (RFC 9110 8.8), as the server gave it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    /// The entity tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The day of the last change, where there is no entity tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
 }
 
 /// An answer whose body is still to be read.
@@ -35,6 +69,10 @@ pub struct Answering {
     pub status: u16,
     /// The URL that answered, after redirects.
     pub url: String,
+    /// Its `Content-Type`, as it came.
+    pub content_type: Option<String>,
+    /// By what the same answer is known again.
+    pub validators: Validators,
     asked: String,
     response: reqwest::Response,
     left: u64,
@@ -59,24 +97,43 @@ pub fn source_url(text: &str) -> Result<Url, String> {
 
 /// Fetches the whole of `url`; `ca_bundle` adds trust anchors to the system's.
 pub async fn get(url: &Url, ca_bundle: Option<&Path>) -> Result<Answer, Reason> {
-    let mut answering = open(url, ca_bundle, BODY_MAX).await?;
+    fetch(Request { url, ca_bundle, body_max: BODY_MAX, accept: "*/*", known: None }).await
+}
+
+/// Fetches the whole of what is asked for.
+pub async fn fetch(request: Request<'_>) -> Result<Answer, Reason> {
+    let mut answering = ask(request).await?;
     let mut body = Vec::new();
     while let Some(chunk) = answering.chunk().await? {
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: answering.status, url: answering.url, body })
+    let Answering { status, url, content_type, validators, .. } = answering;
+    Ok(Answer { status, url, body, content_type, validators })
 }
 
 /// Asks for `url` and returns once the headers are there; at most `body_max` bytes can then be read.
 pub async fn open(url: &Url, ca_bundle: Option<&Path>, body_max: u64) -> Result<Answering, Reason> {
+    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None }).await
+}
+
+async fn ask(request: Request<'_>) -> Result<Answering, Reason> {
+    let Request { url, ca_bundle, body_max, accept, known } = request;
     let client = client(is_loopback(url), ca_bundle.map(Path::to_path_buf)).await?;
     let asked = url.to_string();
-    let sent = client.get(url.clone()).header(ACCEPT_ENCODING, "identity").send().await;
-    let response = sent.map_err(|error| failed(&asked, &error))?;
+    let mut asking =
+        client.get(url.clone()).header(ACCEPT_ENCODING, "identity").header(ACCEPT, accept);
+    if let Some(known) = known {
+        let etag = known.etag.iter().map(|etag| (IF_NONE_MATCH, etag));
+        let day = known.last_modified.iter().map(|day| (IF_MODIFIED_SINCE, day));
+        asking = etag.chain(day).fold(asking, |asking, (name, value)| asking.header(name, value));
+    }
+    let response = asking.send().await.map_err(|error| failed(&asked, &error))?;
     check_headers(&asked, response.headers())?;
     Ok(Answering {
         status: response.status().as_u16(),
         url: response.url().to_string(),
+        content_type: text(response.headers(), &CONTENT_TYPE),
+        validators: validators(response.headers()),
         asked,
         response,
         left: body_max,
@@ -84,6 +141,18 @@ pub async fn open(url: &Url, ca_bundle: Option<&Path>, body_max: u64) -> Result<
         window_end: Instant::now() + SLOW_WINDOW,
         window_bytes: 0,
     })
+}
+
+fn validators(headers: &HeaderMap) -> Validators {
+    let etag = text(headers, &ETAG);
+    let last_modified = if etag.is_some() { None } else { text(headers, &LAST_MODIFIED) };
+    Validators { etag, last_modified }
+}
+
+/// A header that is kept: it goes into evidence, and back to the server.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= KEPT_HEADER_MAX).then(|| value.to_owned())
 }
 
 impl Answering {
@@ -169,10 +238,13 @@ fn tls(ca_bundle: Option<&Path>) -> Result<rustls::ClientConfig, Reason> {
 fn redirects() -> Policy {
     Policy::custom(|attempt| {
         let from_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        let to_https = attempt.url().scheme() == "https";
         if attempt.previous().len() > REDIRECTS_MAX {
             attempt.error(format!("more than {REDIRECTS_MAX} redirects"))
-        } else if from_https && attempt.url().scheme() != "https" {
+        } else if from_https && !to_https {
             attempt.error("a redirect from https to http")
+        } else if !to_https && !is_loopback(attempt.url()) {
+            attempt.error("a redirect to http on another machine")
         } else {
             attempt.follow()
         }
@@ -231,6 +303,8 @@ pub const BODY_MAX: u64 = 5 * 1024 * 1024;
 const REDIRECTS_MAX: usize = 3;
 /// All headers of an answer, in bytes.
 const HEADERS_MAX: usize = 32 * 1024;
+/// A header that is kept, in bytes: the longest entity tags are hashes of 128 digits.
+const KEPT_HEADER_MAX: usize = 256;
 /// A PEM file of trust anchors, in bytes: the whole Mozilla store is a quarter of a MiB.
 const BUNDLE_MAX: u64 = 4 * 1024 * 1024;
 /// Until connected, TLS included.
@@ -289,6 +363,40 @@ mod tests {
             .await;
         let answer = get(&url(&server.uri()), None).await.expect("an answer");
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_asked_for_only_if_it_changed() {
+        let server = MockServer::start().await;
+        let by_tag = ResponseTemplate::new(304);
+        Mock::given(header("if-none-match", "\"1\"")).respond_with(by_tag).mount(&server).await;
+        let day = "Sun, 22 Nov 2026 12:00:00 GMT";
+        // The matcher of the mock would take the comma of a date for a list.
+        let by_day = move |request: &wiremock::Request| {
+            request.headers.get("if-modified-since").is_some_and(|value| value == day)
+        };
+        Mock::given(by_day).respond_with(ResponseTemplate::new(304)).mount(&server).await;
+        let whole = ResponseTemplate::new(200)
+            .insert_header("etag", "\"1\"")
+            .insert_header("last-modified", day)
+            .insert_header("content-type", "text/plain; charset=utf-8");
+        Mock::given(path("/")).respond_with(whole).mount(&server).await;
+        let url = url(&server.uri());
+        let ask = |known| Request { url: &url, ca_bundle: None, body_max: 9, accept: "*/*", known };
+        let first = fetch(ask(None)).await.expect("an answer");
+        assert_eq!(first.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+        let tag = Validators { etag: Some("\"1\"".to_owned()), last_modified: None };
+        assert_eq!(
+            (first.status, &first.validators),
+            (200, &tag),
+            "the tag says more than the day"
+        );
+        let other = Validators { etag: Some("\"2\"".to_owned()), last_modified: None };
+        let dated = Validators { etag: None, last_modified: Some(day.to_owned()) };
+        for (known, status) in [(&tag, 304), (&other, 200), (&dated, 304)] {
+            let again = fetch(ask(Some(known))).await.expect("an answer");
+            assert_eq!(again.status, status, "{known:?}");
+        }
     }
 
     #[tokio::test]

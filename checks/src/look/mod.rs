@@ -7,6 +7,7 @@ pub mod front_matter;
 pub mod hello;
 pub mod http;
 pub mod parameters;
+pub mod published;
 pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;

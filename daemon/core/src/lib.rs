@@ -9,6 +9,7 @@ pub mod name;
 pub mod obligation;
 pub mod observation;
 pub mod outbox;
+pub mod past;
 pub mod record;
 pub mod schedule;
 pub mod settings;

@@ -11,6 +11,7 @@ use crate::event::{Delivery, Route, alert_id, event_id};
 use crate::name::{DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Outbox, Waiting};
+use crate::past::{STRETCH, Stretch};
 use crate::record::{Record, Run, Same};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -38,6 +39,8 @@ pub struct State {
     pub clock_trusted: bool,
     /// The newest time that was believed: what the clock is held against after a restart (C5).
     pub trusted_at: Option<Timestamp>,
+    /// The stretch of records that the newest one is in.
+    pub stretch: Stretch,
 }
 
 /// An origin that ended when the log was restored from a backup.
@@ -146,12 +149,7 @@ impl SubjectState {
 
     /// The status at `now`: the newest run's, but Unknown once stale, and for a standing fact by its age (F3).
     pub fn status(&self, now: Timestamp) -> Status {
-        match &self.last {
-            None => Status::Unknown,
-            Some(last) if last.is_stale(now) => Status::Unknown,
-            Some(LastRun { standing: Some(standing), .. }) => standing.status(now),
-            Some(last) => last.status,
-        }
+        self.last.as_ref().map_or(Status::Unknown, |last| last.status(now))
     }
 
     /// Whether the newest run is too old to be believed (F3).
@@ -161,8 +159,36 @@ impl SubjectState {
 }
 
 impl LastRun {
+    /// The whole run at `index`.
+    pub fn of(index: u64, run: &Run) -> LastRun {
+        LastRun {
+            of: index,
+            at: run.at,
+            status: run.status,
+            unseen: run.unseen.clone(),
+            standing: run.standing.clone(),
+            stale_at: run.stale_at,
+            due: run.judged().and_then(|judgement| judgement.due),
+        }
+    }
+
+    /// It was seen and decided the same again.
+    pub fn again(&mut self, same: &Same) {
+        self.at = same.at;
+        self.stale_at = same.stale_at;
+    }
+
+    /// The status at `now`: Unknown once stale, and for a standing fact by its age (F3).
+    pub fn status(&self, now: Timestamp) -> Status {
+        match &self.standing {
+            _ if self.is_stale(now) => Status::Unknown,
+            Some(standing) => standing.status(now),
+            None => self.status,
+        }
+    }
+
     /// Past its date; or from the future, by a clock that went back since and under which no slot comes due (C5).
-    fn is_stale(&self, now: Timestamp) -> bool {
+    pub fn is_stale(&self, now: Timestamp) -> bool {
         self.stale_at.is_some_and(|stale_at| now >= stale_at) || after(now, BEHIND_MAX) < self.at
     }
 }
@@ -175,13 +201,15 @@ impl State {
         subject_of: &dyn Fn(u64) -> Option<Subject>,
     ) -> Result<Changed, Dangling> {
         let index = self.size;
+        if index.is_multiple_of(STRETCH) {
+            self.stretch = Stretch::after(self.clock_trusted);
+        }
+        if let Some(trust) = record.trust() {
+            self.clock_trusted = trust == Trust::Trusted;
+        }
         let mut changed = Changed::default();
         match record {
-            Record::Start(start) => {
-                self.origin = start.origin.clone();
-                self.clock_trusted = start.clock == Trust::Trusted;
-            }
-            Record::Clock { trust, .. } => self.clock_trusted = *trust == Trust::Trusted,
+            Record::Start(start) => self.origin = start.origin.clone(),
             Record::Configured(configured) => {
                 self.config = index;
                 self.routes = configured.routes.clone();
@@ -230,8 +258,9 @@ impl State {
                 let origin = std::mem::replace(&mut self.origin, restored.origin.clone());
                 self.earlier.push(Earlier { origin, size: index });
             }
-            Record::Recovered(_) | Record::Stopped { .. } => {}
+            Record::Clock { .. } | Record::Recovered(_) | Record::Stopped { .. } => {}
         }
+        self.stretch.add(index, record, self.clock_trusted);
         if self.clock_trusted {
             self.trusted_at = self.trusted_at.max(Some(record.at()));
         }
@@ -314,17 +343,7 @@ impl State {
         let state = self.subjects.entry(run.subject.clone());
         let state = state.or_insert_with(|| SubjectState::new(&run.kind, index, before));
         state.kind.clone_from(&run.kind);
-        let standing = run.standing.as_ref().map(|standing| &standing.judgement);
-        let judged = run.judgement.as_ref().or(standing);
-        state.last = Some(LastRun {
-            of: index,
-            at: run.at,
-            status: run.status,
-            unseen: run.unseen.clone(),
-            standing: run.standing.clone(),
-            stale_at: run.stale_at,
-            due: judged.and_then(|judgement| judgement.due),
-        });
+        state.last = Some(LastRun::of(index, run));
         if run.judgement.is_some() {
             state.seen = Some(Seen { of: index, at: run.at });
         }
@@ -360,8 +379,7 @@ impl SubjectState {
     /// pass would outlive the fail after it.
     fn same(&mut self, same: &Same) -> Option<u64> {
         let last = self.last.as_mut().filter(|last| last.of == same.of)?;
-        last.at = same.at;
-        last.stale_at = same.stale_at;
+        last.again(same);
         if let Some(seen) = &mut self.seen
             && seen.of == same.of
         {

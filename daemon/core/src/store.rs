@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use crate::BoxFuture;
 use crate::check::{Blob, Evidence};
 use crate::event::Delivery;
+use crate::merkle::Head;
 use crate::name::{DestinationName, Subject};
+use crate::past::{Gap, Past};
 use crate::record::Record;
 use crate::state::State;
 
@@ -81,8 +83,20 @@ pub trait Store: Send + Sync {
     fn acknowledge(&self, destination: &DestinationName, sequence: u64) -> Result<(), StoreError>;
     /// Writes the batch of what was accepted since the last one to the log, if there is any.
     fn write_accepted(&self, at: Timestamp) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// How many records there are, and the root of the tree over them, all of which is on disk: what is signed.
+    fn head(&self) -> Result<Head, StoreError>;
     /// Records by subject and time, newest first.
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError>;
+    /// What was so at a past instant; none before the first record whose time is believed.
+    fn past(&self, at: Timestamp) -> Result<Option<Past>, StoreError>;
+    /// The newest gaps within what a query asks for, newest first, up to its limit. `oldest` is the oldest record that was
+    /// listed, where older ones were left out.
+    fn gaps(
+        &self,
+        query: &HistoryQuery,
+        oldest: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError>;
     /// Removes up to `limit` history entries from before `before` from the projection; says how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 }

@@ -27,6 +27,12 @@ pub struct Health {
 pub(crate) struct Board(Mutex<Health>);
 
 impl Board {
+    /// A board for the task after this one's: what has happened stays; how it stands, that task finds out.
+    pub(crate) fn successor(&self) -> Board {
+        let Health { last_error, last_accepted, .. } = self.lock().clone();
+        Board(Mutex::new(Health { last_error, last_accepted, ..Health::default() }))
+    }
+
     /// Changes what stands on the board.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Health)) {
         change(&mut self.lock());

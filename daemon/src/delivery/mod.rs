@@ -144,11 +144,14 @@ impl Deliveries {
     /// for a destination that is no longer named stays in the outbox until a person discards it (D11). Must be called
     /// within the runtime.
     pub async fn serve(&mut self, destinations: Vec<Destination>) {
+        let of = |(name, served): (&DestinationName, &Served)| (name.clone(), served.board.clone());
+        let before: BTreeMap<DestinationName, Arc<Board>> = self.served.iter().map(of).collect();
         self.stop().await;
         for destination in destinations {
+            let board = before.get(&destination.name).map(|board| board.successor());
             let served = Served {
                 wake: Arc::new(Notify::new()),
-                board: Arc::new(Board::default()),
+                board: Arc::new(board.unwrap_or_default()),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             };

@@ -62,6 +62,8 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
         text("attestd.alert.since", event.since.to_string()),
         text("attestd.check.id", delivery.subject.check.as_str()),
         text("attestd.check.kind", &delivery.kind),
+        // Said by the event's name too, which not every store keeps.
+        text("attestd.event.change", event.change.as_str()),
         text("attestd.finding.code", &key.code.0),
         text("attestd.finding.means", means_word(*means)),
         text("attestd.message", &sentence.message),
@@ -235,6 +237,7 @@ mod tests {
         for (name, expected) in [
             ("attestd.alert.id", "a1"),
             ("attestd.event.id", "e3"),
+            ("attestd.event.change", "opened"),
             ("attestd.event.sequence", "3"),
             ("attestd.event.repeat", "2"),
             ("attestd.check.id", "portal"),

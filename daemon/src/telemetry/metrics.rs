@@ -72,6 +72,8 @@ pub struct SubjectPoint {
     pub due: Option<Timestamp>,
     /// When something of it was last seen.
     pub last_observed: Option<Timestamp>,
+    /// From when on it is stale, unless it is looked at before.
+    pub stale: Option<Timestamp>,
     /// How long its newest run took. Whoever ran it knows.
     pub run: Option<Duration>,
     /// Slots missed since the log began.
@@ -94,6 +96,7 @@ impl Snapshot {
                 status: known.status(now),
                 due: known.last.as_ref().and_then(|last| last.due),
                 last_observed: known.seen.as_ref().map(|seen| seen.at),
+                stale: known.last.as_ref().and_then(|last| last.stale_at),
                 run: None,
                 missed: known.missed,
             };
@@ -152,6 +155,13 @@ pub static METRICS: &[Spec] = &[
         observe: |snapshot| of_subjects(snapshot, |subject| subject.last_observed.map(unix)),
     },
     Spec {
+        name: "attestd.subject.stale.time",
+        unit: "s",
+        kind: Kind::Gauge,
+        description: "When a subject becomes stale if it is not looked at before, as Unix time.",
+        observe: |snapshot| of_subjects(snapshot, |subject| subject.stale.map(unix)),
+    },
+    Spec {
         name: "attestd.run.duration",
         unit: "s",
         kind: Kind::Gauge,
@@ -191,6 +201,13 @@ pub static METRICS: &[Spec] = &[
         kind: Kind::Gauge,
         description: "When the oldest event that waits for a destination happened, as Unix time.",
         observe: |snapshot| of_destinations(snapshot, |health| health.oldest.map(unix)),
+    },
+    Spec {
+        name: "attestd.destination.failures",
+        unit: "{attempt}",
+        kind: Kind::Gauge,
+        description: "Attempts that failed since a destination last accepted or refused anything.",
+        observe: |snapshot| of_destinations(snapshot, |health| Some(health.failures.into())),
     },
     Spec {
         name: "attestd.destination.blocked",
@@ -269,10 +286,11 @@ pub(crate) mod tests {
             status: Status::Warn,
             due: "2027-01-01T00:00:00Z".parse().ok(),
             last_observed: None,
+            stale: "2026-11-23T00:00:00Z".parse().ok(),
             run: Some(Duration::from_millis(250)),
             missed: 3,
         };
-        let health = Health { waiting: 2, ..Health::default() };
+        let health = Health { waiting: 2, failures: 3, ..Health::default() };
         Snapshot {
             at,
             subjects: targets.iter().map(subject).collect(),

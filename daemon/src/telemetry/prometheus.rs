@@ -183,6 +183,9 @@ mod tests {
              attestd_target=\"a \\\"b\\\"\\\\c\",attestd_status=\"warn\"} 1",
             "# TYPE attestd_slot_missed_total counter",
             "attestd_outbox_events{attestd_destination=\"collector\"} 2",
+            "attestd_destination_failures{attestd_destination=\"collector\"} 3",
+            "attestd_subject_stale_time_seconds{attestd_check_id=\"portal\",\
+             attestd_check_kind=\"certificate\",attestd_target=\"a \\\"b\\\"\\\\c\"} 1795392000",
             "attestd_log_records_total 42",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");

@@ -225,6 +225,7 @@ fn child(directory: &Path, first: u64) -> std::process::Child {
 fn files(store: &Path) -> Vec<(PathBuf, usize)> {
     let directory = store.join(DIRECTORY);
     let names = fs::names(&directory).expect("names");
-    let paths = names.iter().map(|name| directory.join(name));
+    let segments = names.iter().filter(|name| name.ends_with(".seg"));
+    let paths = segments.map(|name| directory.join(name));
     paths.map(|path| (path.clone(), path.metadata().expect("its size").len() as usize)).collect()
 }

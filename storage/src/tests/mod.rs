@@ -1,7 +1,11 @@
 //! Tests of the store as a whole.
 
+mod backup;
 mod faults;
 mod flips;
 mod mending;
 mod model;
+mod note;
+mod past;
 mod store;
+mod tree;

@@ -5,6 +5,7 @@ mod certificates;
 mod collector;
 mod harness;
 mod mail;
+mod observability;
 mod prometheus;
 mod proxy;
 mod tls_servers;

@@ -1,25 +1,21 @@
 //! Debian's Prometheus scrapes a running daemon; what its queries say is held against `attestd status`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use attestd_core::Status;
-use serde_json::Value;
 
 use crate::harness::attestd::{Daemon, Supplier, page};
-use crate::harness::program::{Program, run};
-use crate::harness::{SOON, http, ports, until};
-
-/// A sample of an instant query: its labels and its value.
-type Series = (BTreeMap<String, String>, f64);
+use crate::harness::program::run;
+use crate::harness::prometheus::{query, start};
+use crate::harness::{SOON, until};
 
 #[tokio::test]
 async fn prometheus_sees_what_the_daemon_sees_and_no_more() {
     let supplier = Supplier::new();
     let mut daemon = Daemon::start(&supplier.config()).await;
     let directory = tempfile::tempdir().expect("a directory");
-    let (_prometheus, port) = prometheus(directory.path(), supplier.metrics).await;
+    let (_prometheus, port) = start(directory.path(), supplier.metrics, None).await;
 
     until("up is 1", SOON, || match query(port, "up")?.as_slice() {
         [(_, 1.0)] => Ok(()),
@@ -76,22 +72,6 @@ async fn promtool_has_nothing_to_say_against_the_page() {
     daemon.stop().await;
 }
 
-async fn prometheus(directory: &Path, scrapes: u16) -> (Program, u16) {
-    let port = ports::free();
-    let config = directory.join("prometheus.yml");
-    let text = format!(
-        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
-         scrape_configs:\n\
-         - job_name: attestd\n  static_configs: [ {{ targets: [ \"127.0.0.1:{scrapes}\" ] }} ]\n"
-    );
-    std::fs::write(&config, text).expect("written");
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", config.display()));
-    command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
-    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    (Program::start("prometheus", &mut command, directory).listening(port).await, port)
-}
-
 /// The status of each subject, by check and target, as the daemon says it.
 async fn subjects(daemon: &Daemon) -> BTreeMap<(String, String), String> {
     let views = daemon.status().await.subjects;
@@ -126,18 +106,4 @@ fn statuses(port: u16) -> Result<BTreeMap<(String, String), String>, String> {
 
 fn values(statuses: &BTreeMap<(String, String), String>) -> BTreeSet<&str> {
     statuses.values().map(String::as_str).collect()
-}
-
-/// An instant query.
-fn query(port: u16, what: &str) -> Result<Vec<Series>, String> {
-    let body = http::get(port, &format!("/api/v1/query?query={}", http::encoded(what)))?;
-    let answer: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
-    let result = answer["data"]["result"].as_array().ok_or_else(|| body.clone())?;
-    let series = |one: &Value| {
-        let labels = one["metric"].as_object()?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let labels = labels.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-        Some((labels, one["value"][1].as_str()?.parse().ok()?))
-    };
-    result.iter().map(|one| series(one).ok_or_else(|| one.to_string())).collect()
 }

@@ -7,6 +7,7 @@ mod daemon;
 mod documents;
 mod full_disk;
 mod kill;
+mod observability;
 mod power_cut;
 mod simulation;
 mod telling;

@@ -15,6 +15,8 @@ use attestd_core::alert::Alerts;
 use attestd_core::check::Evidence;
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
+use attestd_core::merkle::Head;
+use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Configured, Record, Ticked};
 use attestd_core::settings::Problems;
 use attestd_core::state::State;
@@ -221,7 +223,16 @@ impl Store for TrialStore {
     fn write_accepted(&self, _: Timestamp) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
+    fn head(&self) -> Result<Head, StoreError> {
+        Err(StoreError::Missing("a tree".to_owned()))
+    }
     fn history(&self, _: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn past(&self, _: Timestamp) -> Result<Option<Past>, StoreError> {
+        Ok(None)
+    }
+    fn gaps(&self, _: &HistoryQuery, _: Option<u64>, _: Timestamp) -> Result<Vec<Gap>, StoreError> {
         Ok(Vec::new())
     }
     fn prune(&self, _: Timestamp, _: usize) -> Result<usize, StoreError> {

@@ -172,6 +172,10 @@ async fn what_is_committed_is_told_once_and_acknowledged() {
     assert_eq!(health.last_accepted, Some(begin()));
     trial.pass(86_400).await;
     assert_eq!(receiver.groups().len(), 2, "and never again");
+    trial.serve(&[("collector", &receiver, Pace::machine())]).await;
+    let health = trial.deliveries.health();
+    let accepted = health.values().next().expect("one").last_accepted;
+    assert_eq!(accepted, Some(begin()), "a reload forgets nothing");
 }
 
 #[tokio::test(start_paused = true)]

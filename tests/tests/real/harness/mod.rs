@@ -7,6 +7,7 @@ pub mod nginx;
 pub mod pki;
 pub mod ports;
 pub mod program;
+pub mod prometheus;
 
 use std::time::Duration;
 

@@ -8,4 +8,5 @@ mod model;
 mod note;
 mod past;
 mod store;
+mod torn;
 mod tree;

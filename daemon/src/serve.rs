@@ -1,7 +1,7 @@
 //! The daemon put together: store, monitor, triggers, delivery, telemetry, control; started in the order in which each
 //! may rely on the one before, and stopped in the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ impl Daemon {
             shared.commit(Draft { record, blobs: Vec::new() }).await?;
         }
         let checks = checks(&config, &shared);
-        let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
+        let index = shared.commit(configured(&config, &checks, &shared)).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
 
         let rest = TaskTracker::new();
@@ -249,8 +249,7 @@ impl Daemon {
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
         let triggers =
             CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
-        let index =
-            self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
+        let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
         let metrics =
@@ -345,13 +344,20 @@ fn new_origin() -> String {
     origin
 }
 
-fn configured(config: &Config, checks: &Checks, at: Timestamp) -> Draft {
+fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     let blob = Blob::new(config.text.as_bytes());
+    let mut labels = BTreeMap::new();
+    // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
+    shared.store.read(&mut |state| labels.clone_from(&state.labels));
+    labels.retain(|id, _| !checks.contains_key(id));
+    labels.extend(checks.values().map(|check| (check.id.clone(), check.labels.clone())));
+    labels.retain(|_, labels| !labels.is_empty());
     let checks = checks.iter().map(|(id, check)| (id.to_string(), check.kind.name.to_owned()));
     let configured = Configured {
-        at,
+        at: shared.clock.now(),
         config: blob.sha256.clone(),
         checks: checks.collect(),
+        labels,
         routes: config.telling.routes.clone(),
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }

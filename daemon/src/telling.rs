@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attestd_core::event::{Route, Takes};
+use attestd_core::event::{Only, Route, Takes};
 use attestd_core::time::Clock;
-use attestd_core::{Context, PersonId, Settings};
+use attestd_core::{Context, DestinationName, PersonId, Settings};
 
 use crate::catalogue;
 use crate::config::Person;
@@ -14,6 +14,7 @@ use crate::delivery::otlp::OtlpSettings;
 use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_environment;
 use crate::delivery::otlp_sender::Sender;
+use crate::delivery::routing::{self, Watched};
 use crate::delivery::sentence::Render;
 use crate::delivery::surroundings::Surroundings;
 use crate::delivery::{Destination, Pace};
@@ -27,8 +28,8 @@ pub struct Telling {
     pub routes: Vec<Route>,
     /// The OTLP receivers.
     pub otlp: Vec<OtlpSettings>,
-    /// The relay, and the people that get mail.
-    pub mail: Option<Arc<MailSettings>>,
+    /// The relays, each with the people that get mail through it.
+    pub mail: Vec<Arc<MailSettings>>,
     /// Where Prometheus scrapes.
     pub metrics: Option<PrometheusSettings>,
     /// Whether each run is a span.
@@ -41,31 +42,52 @@ impl Telling {
         settings: &Settings<'_>,
         context: &Context,
         people: &BTreeMap<PersonId, Person>,
+        watched: &Watched,
     ) -> Telling {
         let around = Surroundings {
             directory: &context.directory,
             ca_bundle: context.ca_bundle.as_deref(),
             variables: &variable,
+            watched,
+            named: Default::default(),
         };
         let otlp = OtlpSettings::read_all(settings, &around);
         let addresses =
             people.iter().map(|(id, person)| (id.clone(), person.email.clone())).collect();
-        let mail = settings
-            .table("mail")
-            .and_then(|table| MailSettings::read(&table, &around, &addresses))
-            .map(Arc::new);
+        let mail: Vec<Arc<MailSettings>> = settings
+            .table_or_tables("mail")
+            .iter()
+            .filter_map(|table| MailSettings::read(table, &around, &addresses))
+            .map(Arc::new)
+            .collect();
         if !settings.has("mail") {
             settings.warn("mail", NO_MAIL);
         }
-        if otlp.is_empty() && !settings.has("otlp") {
-            settings.warn("otlp", NO_OTLP);
-        }
         let metrics = settings.table("metrics").and_then(|t| PrometheusSettings::read(&t));
         let spans = settings.table("telemetry").is_some_and(|table| spans::read(&table));
-        let machines = otlp.iter().map(|otlp| (otlp.name.clone(), Takes::Everything));
-        let people = mail.iter().flat_map(|mail| mail.destinations()).map(|(name, _)| name);
-        let routes = machines.chain(people.map(|name| (name, Takes::ForPeople)));
-        let routes = routes.map(|(destination, takes)| Route { destination, takes }).collect();
+        let machine = |name: &DestinationName, only: &Only| Route {
+            destination: name.clone(),
+            takes: Takes::Everything,
+            only: only.clone(),
+        };
+        let mut routes: Vec<Route> =
+            otlp.iter().map(|otlp| machine(&otlp.name, &otlp.only)).collect();
+        if routes.is_empty() && !settings.has("otlp") {
+            settings.warn("otlp", NO_MACHINE);
+        }
+        let machines = routes.len();
+        for mail in &mail {
+            routes.extend(mail.destinations().map(|(destination, _)| Route {
+                destination,
+                takes: Takes::ForPeople,
+                only: mail.only.clone(),
+            }));
+        }
+        if machines > 0
+            && let Some(problem) = routing::untold(&routes, watched)
+        {
+            settings.warn("otlp", problem);
+        }
         Telling { routes, otlp, mail, metrics, spans }
     }
 
@@ -116,5 +138,5 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 const NO_MAIL: &str = "there is no [mail]: no person will be told of a lapse or a Critical alert";
-const NO_OTLP: &str =
+const NO_MACHINE: &str =
     "there is no [[otlp]]: the observability stack will be told nothing of alerts";

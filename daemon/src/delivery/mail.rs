@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::event::Delivery;
+use attestd_core::event::{Delivery, Only};
 use attestd_core::time::Clock;
 use attestd_core::{BoxFuture, DestinationName, PersonId, Settings};
 use lettre::address::Address;
@@ -19,7 +19,7 @@ use super::otlp_sender::{CONNECT_MAX, chain, is_loopback};
 use super::secret::{Source, read_text};
 use super::sentence::Render;
 use super::surroundings::{Surroundings, file, secret};
-use super::{EmitError, Emitter, mail_text};
+use super::{EmitError, Emitter, mail_text, routing};
 use attestd_core::text::plain;
 
 /// `[mail]`: one relay, and the people that get mail through it.
@@ -39,6 +39,8 @@ pub struct MailSettings {
     pub login: Option<Login>,
     /// The sender.
     pub from: Mailbox,
+    /// What each of them takes.
+    pub only: Only,
     /// The people that are told, with their addresses.
     pub to: Vec<(PersonId, Mailbox)>,
 }
@@ -103,7 +105,8 @@ impl MailSettings {
             }
         });
         let login = login(table, around);
-        let to = recipients(table, people);
+        let only = routing::only(table, around.watched);
+        let to = recipients(table, people, around);
         let ca = file(table, "ca", around);
         table.finish();
         let (port_starttls, port_implicit, port_plain) = (587, 465, 25);
@@ -119,6 +122,7 @@ impl MailSettings {
             ca_bundle: around.ca_bundle.map(std::path::Path::to_owned),
             login,
             from: from?,
+            only,
             to,
         })
     }
@@ -136,7 +140,7 @@ pub fn destination(person: &PersonId) -> DestinationName {
 
 fn login(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<Login> {
     let user = table.text("user");
-    let password = secret(table, "password_file", around);
+    let password = secret(table, "password_file", "credential", around);
     match (user, password) {
         (Some(user), Some(password)) => Some(Login { user: user.value, password }),
         (Some(user), None) => {
@@ -156,6 +160,7 @@ fn login(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<Login> {
 fn recipients(
     table: &Settings<'_>,
     people: &BTreeMap<PersonId, Option<String>>,
+    around: &Surroundings<'_>,
 ) -> Vec<(PersonId, Mailbox)> {
     if !table.has("to") {
         table.missing("to", "the ids of the people who are told, such as [\"alice\"]");
@@ -170,7 +175,7 @@ fn recipients(
                 format!("{:?} is no [[person]]{hint}", text.value)
             }
             Some((_, None)) => format!("{:?} has no mail address", text.value),
-            Some((person, _)) if to.iter().any(|(known, _)| known == person) => {
+            Some((person, _)) if !around.named.borrow_mut().insert(destination(person)) => {
                 format!("{:?} is named twice", text.value)
             }
             Some((person, Some(address))) => match mailbox(address) {

@@ -17,6 +17,7 @@ mod otlp_http;
 pub mod otlp_record;
 pub mod otlp_sender;
 mod plan;
+pub mod routing;
 pub mod secret;
 pub mod sentence;
 mod serve;

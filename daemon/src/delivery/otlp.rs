@@ -1,23 +1,25 @@
 //! The settings of an OTLP receiver: `[[otlp]]`, and the `OTEL_*` environment where they say nothing.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use attestd_core::event::Only;
 use attestd_core::{DestinationName, Settings};
 use reqwest::Url;
 
 use super::otlp_environment as environment;
 use super::otlp_sender::{Signal, is_loopback};
 use super::secret::Source;
-use super::surroundings::{Surroundings, file, secret};
-use super::{ATTEMPT_MAX, otlp_headers};
+use super::surroundings::{Surroundings, file, name, secret};
+use super::{ATTEMPT_MAX, otlp_headers, routing};
 
 /// One `[[otlp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpSettings {
     /// The destination's name.
     pub name: DestinationName,
+    /// What it takes.
+    pub only: Only,
     /// How it is spoken to.
     pub protocol: Protocol,
     /// Where it is.
@@ -79,45 +81,35 @@ pub struct ClientFiles {
 impl OtlpSettings {
     /// Reads every `[[otlp]]`; where there is none but the environment names an endpoint, that one, called `otlp`.
     pub fn read_all(settings: &Settings<'_>, around: &Surroundings<'_>) -> Vec<OtlpSettings> {
-        let mut names = BTreeSet::new();
         let mut all = Vec::new();
         let tables = settings.tables("otlp");
         for table in &tables {
             let read = OtlpSettings::read(table, around);
             table.finish();
-            let Some(read) = read else { continue };
-            if names.insert(read.name.clone()) {
-                all.push(read);
-            } else {
-                table.error("name", format!("two [[otlp]] are called {:?}", read.name.as_str()));
-            }
+            all.extend(read);
         }
         if tables.is_empty() && environment::of_logs(around.variables, "ENDPOINT").is_some() {
-            let name = "otlp".parse().expect("a destination's name");
-            all.extend(OtlpSettings::of(settings, name, around));
+            let name: DestinationName = "otlp".parse().expect("a destination's name");
+            around.named.borrow_mut().insert(name.clone());
+            all.extend(OtlpSettings::of(settings, name, Only::default(), around));
         }
         all
     }
 
     /// Reads one `[[otlp]]`; the caller ends the reading.
     pub fn read(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<OtlpSettings> {
-        table.required_text("name", "what this destination is called, such as \"collector\"");
-        let name = table.parsed::<DestinationName>("name");
-        if let Some(name) = &name
-            && name.as_str().starts_with("mail:")
-        {
-            table.error("name", "names that begin with `mail:` are those of people");
-            return None;
-        }
+        let name = name(table, around);
         // Read on without a name: every problem is told at once.
         let known = name.is_some();
         let name = name.or_else(|| "unnamed".parse().ok())?;
-        OtlpSettings::of(table, name, around).filter(|_| known)
+        let only = routing::only(table, around.watched);
+        OtlpSettings::of(table, name, only, around).filter(|_| known)
     }
 
     fn of(
         table: &Settings<'_>,
         name: DestinationName,
+        only: Only,
         around: &Surroundings<'_>,
     ) -> Option<OtlpSettings> {
         let protocol = protocol(table, around);
@@ -147,6 +139,7 @@ impl OtlpSettings {
         }
         Some(OtlpSettings {
             name,
+            only,
             protocol,
             endpoints,
             headers_from,
@@ -261,7 +254,7 @@ fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersF
     if !pairs.is_empty() {
         from.push(HeadersFrom::Settings(pairs));
     }
-    from.extend(secret(table, "headers_file", around).map(HeadersFrom::Secret));
+    from.extend(secret(table, "headers_file", "credential", around).map(HeadersFrom::Secret));
     from
 }
 
@@ -298,6 +291,7 @@ const PROTOCOLS: &[(&str, Protocol)] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::routing::Watched;
     use attestd_core::settings::Problems;
     use toml::de::DeTable;
 
@@ -313,6 +307,8 @@ mod tests {
             directory: Path::new(env!("CARGO_MANIFEST_DIR")),
             ca_bundle: None,
             variables: &variable,
+            watched: &Watched::default(),
+            named: Default::default(),
         };
         let read = OtlpSettings::read_all(&settings, &around);
         settings.finish();
@@ -397,7 +393,7 @@ mod tests {
                 "over http:// unprotected",
             ),
             ("endpont = \"x\"", "has no key `endpont`; did you mean `endpoint`?"),
-            ("[[otlp]]\nname = \"c\"", "two [[otlp]] are called \"c\""),
+            ("[[otlp]]\nname = \"c\"", "two destinations are called \"c\""),
             ("[[otlp]]\nname = \"mail:x\"", "those of people"),
             ("[[otlp]]", "[[otlp]] needs `name`"),
         ] {

@@ -277,10 +277,14 @@ impl Simulation {
         let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
         let own = own::check(conditions);
         checks.insert(own.id.clone(), own);
-        let routes =
-            vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
-        let configured =
-            Configured { at: clock.now(), config: String::new(), checks: BTreeMap::new(), routes };
+        let routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
+        let configured = Configured {
+            at: clock.now(),
+            config: String::new(),
+            checks: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            routes,
+        };
         shared
             .commit(Draft { record: Record::Configured(Box::new(configured)), blobs: vec![] })
             .await?;
@@ -326,6 +330,7 @@ impl Simulation {
             timeout: KIND.timeout,
             hold: Duration::ZERO,
             keep: Duration::ZERO,
+            labels: BTreeMap::new(),
         };
         (configured.id.clone(), Arc::new(configured))
     }

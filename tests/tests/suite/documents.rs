@@ -172,7 +172,7 @@ fn the_sample_configuration_waits_for_a_check_and_is_good_with_all_of_it_switche
     assert_eq!(config.checks.len(), KINDS.len());
     assert_eq!(config.control_socket, PathBuf::from("/run/attestd/control.sock"));
     assert_eq!(config.telling.otlp.len(), 1);
-    assert!(config.telling.mail.is_some() && config.telling.metrics.is_some());
+    assert!(!config.telling.mail.is_empty() && config.telling.metrics.is_some());
     assert!(config.telling.spans);
     for key in ["zone", "concurrency", "retention"] {
         assert!(whole.contains(&format!("\n{key} = ")), "{key}");

@@ -24,6 +24,7 @@ use crate::delivery::{EmitError, Emitter};
 pub(crate) fn settings(protocol: Protocol, base: &str) -> OtlpSettings {
     OtlpSettings {
         name: "collector".parse().expect("a destination"),
+        only: Default::default(),
         protocol,
         endpoints: Endpoints {
             logs: match protocol {

@@ -24,6 +24,7 @@ use attestd_core::{BoxFuture, DestinationName, Finding, FindingCode, FindingKey,
 use attestd_core::{Status, Subject, Timestamp};
 use toml::de::DeTable;
 
+use super::routing::Watched;
 use super::surroundings::Surroundings;
 
 /// When every trial begins: a Sunday.
@@ -70,6 +71,7 @@ fn event(component: &str, at: Timestamp) -> AlertEvent {
         worst: Severity::Critical,
         since: at,
         number: None,
+        labels: BTreeMap::new(),
         to: Vec::new(),
     }
 }
@@ -79,12 +81,26 @@ pub(crate) fn problems<T>(
     text: &str,
     read: impl FnOnce(&Settings<'_>, &Surroundings<'_>) -> T,
 ) -> (T, Vec<String>) {
+    problems_with(text, &Watched::default(), read)
+}
+
+/// The same, where there are checks.
+pub(crate) fn problems_with<T>(
+    text: &str,
+    watched: &Watched,
+    read: impl FnOnce(&Settings<'_>, &Surroundings<'_>) -> T,
+) -> (T, Vec<String>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     assert!(errors.is_empty(), "{errors:?}");
     let problems = Problems::default();
     let settings = Settings::new(table.get_ref(), table.span(), "[test]", &problems);
-    let around =
-        Surroundings { directory: Path::new("/nowhere"), ca_bundle: None, variables: &|_| None };
+    let around = Surroundings {
+        directory: Path::new("/nowhere"),
+        ca_bundle: None,
+        variables: &|_| None,
+        watched,
+        named: Default::default(),
+    };
     let read = read(&settings, &around);
     drop(settings);
     (read, problems.into_vec().into_iter().map(|problem| problem.message).collect())
@@ -137,14 +153,13 @@ impl TrialStore {
             acknowledged: Mutex::default(),
             acknowledgements_fail: AtomicUsize::new(0),
         };
-        let route = |name: &&str| Route {
-            destination: name.parse().expect("a destination"),
-            takes: Takes::Everything,
-        };
+        let route =
+            |name: &&str| Route::new(name.parse().expect("a destination"), Takes::Everything);
         store.append(Record::Configured(Box::new(Configured {
             at: begin(),
             config: String::new(),
             checks: BTreeMap::new(),
+            labels: BTreeMap::new(),
             routes: to.iter().map(route).collect(),
         })));
         Arc::new(store)

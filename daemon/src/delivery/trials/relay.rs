@@ -75,6 +75,7 @@ async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
         ca_bundle: None,
         login: None,
         from: "attestd@example.org".parse().expect("a mailbox"),
+        only: Default::default(),
         to: Vec::new(),
     };
     let to = "alice@example.org".parse().expect("a mailbox");

@@ -36,7 +36,7 @@ pub async fn say(telling: &Telling, origin: &str, clock: &Arc<dyn Clock>, code: 
     let told: Vec<_> = routes.map(|route| route.destination.clone()).collect();
     let mut saying = JoinSet::new();
     let senders = telling.senders(clock);
-    for destination in telling.destinations(&senders, origin, clock) {
+    for destination in telling.destinations(&senders, origin, None, clock) {
         if !told.contains(&destination.name) {
             continue;
         }

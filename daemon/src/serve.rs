@@ -108,7 +108,9 @@ impl Daemon {
         let mut deliveries =
             Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
         let senders = config.telling.senders(&clock);
-        deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
+        let destinations =
+            config.telling.destinations(&senders, &origin(&*store), Some(&store), &clock);
+        deliveries.serve(destinations).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
         let (checks_tx, checks_rx) = watch::channel(checks);
@@ -243,7 +245,8 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
-        let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let destinations =
+            config.telling.destinations(&senders, &origin, Some(&self.shared.store), &clock);
         let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();

@@ -300,7 +300,7 @@ impl Simulation {
         let destination = Destination {
             name: Simulation::destination(),
             emitter,
-            pace: Pace { beats: false, ..Pace::machine() },
+            pace: Pace { beats: None, ..Pace::machine() },
         };
         deliveries.serve(vec![destination]).await;
         let monitoring = tokio::spawn(monitor.run(stop.clone()));

@@ -1,9 +1,11 @@
 //! What the tests of delivery share: a clock that follows paused time, a store in memory, an emitter that does as told.
 
+mod alertmanager;
 mod grpc;
 pub(crate) mod http;
 mod relay;
 mod serving;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd_core::alert::Alerts;
+use attestd_core::alert::{Alert, Alerts};
 use attestd_core::check::Evidence;
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
@@ -53,7 +55,7 @@ fn subject() -> Subject {
     "portal/portal.example.org:443".parse().expect("a subject")
 }
 
-fn event(component: &str, at: Timestamp) -> AlertEvent {
+pub(super) fn event(component: &str, at: Timestamp) -> AlertEvent {
     let key = FindingKey {
         code: FindingCode("certificate_expiring".to_owned()),
         component: Some(component.parse().expect("a component")),
@@ -163,6 +165,18 @@ impl TrialStore {
             routes: to.iter().map(route).collect(),
         })));
         Arc::new(store)
+    }
+
+    /// From now on these fire, and nothing else; says so with these events.
+    pub(crate) fn fire(&self, at: Timestamp, alerts: Vec<Alert>, events: Vec<AlertEvent>) {
+        self.append(Record::Ticked(Ticked {
+            at,
+            subject: subject(),
+            kind: "certificate".to_owned(),
+            status: Status::Warn,
+            alerts: Alerts::from(alerts),
+            events,
+        }));
     }
 
     /// Commits one event of the alert of `component`, changed by `with`.

@@ -14,7 +14,7 @@ use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, Timestamp};
+use attestd_core::{Nature, Subject, Timestamp};
 use attestd_storage::SledStore;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
@@ -351,8 +351,13 @@ fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     let blob = Blob::new(config.text.as_bytes());
     let mut labels = BTreeMap::new();
     // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
-    shared.store.read(&mut |state| labels.clone_from(&state.labels));
-    labels.retain(|id, _| !checks.contains_key(id));
+    shared.store.read(&mut |state| {
+        let left = state.subjects.keys().filter(|subject| !checks.contains_key(&subject.check));
+        let of = |subject: &Subject| {
+            state.labels.get(&subject.check).map(|labels| (subject.check.clone(), labels.clone()))
+        };
+        labels.extend(left.filter_map(of));
+    });
     labels.extend(checks.values().map(|check| (check.id.clone(), check.labels.clone())));
     labels.retain(|_, labels| !labels.is_empty());
     let checks = checks.iter().map(|(id, check)| (id.to_string(), check.kind.name.to_owned()));

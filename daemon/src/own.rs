@@ -267,6 +267,7 @@ pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
         timeout: KIND.timeout,
         hold: Duration::ZERO,
         keep: Duration::ZERO,
+        labels: BTreeMap::new(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The daemon put together: store, monitor, triggers, delivery, telemetry, control; started in the order in which each
 //! may rely on the one before, and stopped in the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, Timestamp};
+use attestd_core::{Nature, Subject, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use attestd_storage::{OpenError, SledStore};
 use sha2::{Digest, Sha256};
@@ -68,7 +68,7 @@ impl Daemon {
         let (shared, begun) = begin(&config, &clock).await?;
         let store = shared.store.clone();
         let checks = checks(&config, &shared);
-        let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
+        let index = shared.commit(configured(&config, &checks, &shared)).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
 
         let (volatile, checkpoints) = match begun {
@@ -121,7 +121,8 @@ impl Daemon {
             deliveries.checkpoint = checkpoints.newest();
         }
         let senders = config.telling.senders(&clock);
-        let destinations = config.telling.destinations(&senders, &origin(&*store), &clock);
+        let destinations =
+            config.telling.destinations(&senders, &origin(&*store), Some(&store), &clock);
         deliveries.serve(mark(volatile.as_ref(), destinations)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
@@ -301,15 +302,15 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
-        let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let destinations =
+            config.telling.destinations(&senders, &origin, Some(&self.shared.store), &clock);
         let destinations = mark(self.volatile.as_ref(), destinations);
         let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
         let triggers =
             CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
-        let index =
-            self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
+        let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
         let metrics =
@@ -516,13 +517,25 @@ pub fn new_origin() -> String {
     origin
 }
 
-fn configured(config: &Config, checks: &Checks, at: Timestamp) -> Draft {
+fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     let blob = Blob::new(config.text.as_bytes());
+    let mut labels = BTreeMap::new();
+    // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
+    shared.store.read(&mut |state| {
+        let left = state.subjects.keys().filter(|subject| !checks.contains_key(&subject.check));
+        let of = |subject: &Subject| {
+            state.labels.get(&subject.check).map(|labels| (subject.check.clone(), labels.clone()))
+        };
+        labels.extend(left.filter_map(of));
+    });
+    labels.extend(checks.values().map(|check| (check.id.clone(), check.labels.clone())));
+    labels.retain(|_, labels| !labels.is_empty());
     let checks = checks.iter().map(|(id, check)| (id.to_string(), check.kind.name.to_owned()));
     let configured = Configured {
-        at,
+        at: shared.clock.now(),
         config: blob.sha256.clone(),
         checks: checks.collect(),
+        labels,
         routes: config.telling.routes.clone(),
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }

@@ -110,7 +110,7 @@ impl Projection {
             && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
             && meta.config < meta.applied
         {
-            state.routes = configured.routes;
+            (state.routes, state.labels) = (configured.routes, configured.labels);
         }
         self.each(layout::SUBJECT, |key, value| {
             let name = layout::name(key)?;

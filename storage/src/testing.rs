@@ -65,14 +65,12 @@ pub(crate) fn start(origin: &str) -> Record {
 
 /// A configuration with these destinations, who take every event.
 pub(crate) fn configured(destinations: &[&str]) -> Record {
-    let route = |name: &&str| Route {
-        destination: name.parse().expect("a destination"),
-        takes: Takes::Everything,
-    };
+    let route = |name: &&str| Route::new(name.parse().expect("a destination"), Takes::Everything);
     Record::Configured(Box::new(Configured {
         at: at(0),
         config: "0".repeat(64),
         checks: BTreeMap::new(),
+        labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
     }))
 }
@@ -182,6 +180,7 @@ fn event(change: Change) -> AlertEvent {
         worst: Severity::Critical,
         since: at(0),
         number: None,
+        labels: BTreeMap::new(),
         to: Vec::new(),
     }
 }

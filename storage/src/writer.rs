@@ -229,7 +229,12 @@ fn has_events(record: &Record) -> bool {
 
 /// As much of the state as numbering events needs; its size counts the group's members that are in it.
 fn outbox_of(state: &State) -> State {
-    State { routes: state.routes.clone(), outbox: state.outbox.clone(), ..origins_of(state) }
+    State {
+        routes: state.routes.clone(),
+        labels: state.labels.clone(),
+        outbox: state.outbox.clone(),
+        ..origins_of(state)
+    }
 }
 
 fn queue(ahead: &mut State, record: &Record) {

@@ -214,7 +214,7 @@ impl Check for FhirEndpoint {
     }
 
     fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
-        let facts: Facts = evidence.read()?;
+        let facts: Facts = published::facts(evidence)?;
         let statement = &facts.capability_statement;
         let mut findings = self.judge_claims(statement);
         let mut unseen = Vec::new();

@@ -18,7 +18,7 @@ use self::spf::Qualifier;
 use self::sts::{Announced, Mode};
 use self::zone::Zone;
 use crate::look::dns::{Answer, Resolver};
-use crate::look::published::{Got, How, Place, Read};
+use crate::look::published::{self, Got, How, Place, Read};
 
 mod dmarc;
 mod spf;
@@ -86,7 +86,7 @@ MX `0 .` are what to publish, and are judged alike.
 DKIM: its records cannot be listed without knowing the selectors. Whether what may send is right. Includes that depend on the mail
 (`%{i}`), void lookups, and what `a`, `mx` and `exists` lead to: they are counted, not followed. Whether the mail servers speak TLS
 (watch them with `certificate` and `tls`). DNSSEC is not verified: the resolver is believed.
-An answer that did not come, SERVFAIL, a refusal, a referral, over 16 MX or 64 texts is Unknown, and so is a name that does not exist.
+An answer that did not come, SERVFAIL, a refusal, a referral, a page in the place of the policy, over 16 MX or 64 texts is Unknown, and so is a name that does not exist.
 
 The guidance of the NCSC was at hand only in part: that all domains should have these controls; what is Warn and what Fail between
 is ours, after the RFCs.
@@ -96,11 +96,11 @@ is ours, after the RFCs.
 - `resolver`: an address such as `\"192.0.2.53\"` or `\"[2001:db8::53]:53\"`, instead of those of `/etc/resolv.conf`.
 - `policy`: where the MTA-STS policy is read, `{DOMAIN}` for the domain (default
   `https://mta-sts.{DOMAIN}/.well-known/mta-sts.txt`); or a file.
-- `zone`: a zone file to read instead of asking DNS, for one domain; `policy` must then be said too. Names outside of it are Unknown.
+- `zone_file`: a zone file to read instead of asking DNS, for one domain; `policy` must then be said too. Names outside of it are Unknown.
 
 ## What it sends
 To the resolver: 4 questions for each domain, and one for each include, redirect and domain above that must be read (15 or so at most).
-One GET for the MTA-STS policy where there is one, asked anew only if it has changed. With `zone`, and a file as `policy`: nothing.
+One GET for the MTA-STS policy where there is one, asked anew only if it has changed. With `zone_file`, and a file as `policy`: nothing.
 ";
 
 const EXAMPLE: &str = r#"[[check]]
@@ -140,14 +140,16 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         }
         address
     });
-    let zone = settings.text("zone").map(|text| text.value);
+    let zone = settings.text("zone_file").map(|text| text.value);
     let policy = settings.text("policy");
     if zone.is_some() && policy.is_none() {
-        settings
-            .error("zone", "with `zone`, say where the MTA-STS policy is: `policy`, a file or URL");
+        settings.error(
+            "zone",
+            "with `zone_file`, say where the MTA-STS policy is: `policy`, a file or URL",
+        );
     }
     if zone.is_some() && (domains.len() > 1 || resolver.is_some()) {
-        settings.error("zone", "`zone` is for one domain, and no `resolver` is asked");
+        settings.error("zone_file", "`zone_file` is for one domain, and no `resolver` is asked");
     }
     let template = policy.as_ref().map_or(POLICY_URL, |text| text.value.as_str()).to_owned();
     let place =
@@ -262,7 +264,7 @@ impl Check for MailDomain {
     }
 
     fn judge(&self, evidence: &Evidence, _now: Timestamp) -> Result<Judgement, BadEvidence> {
-        let facts: Facts = evidence.read()?;
+        let facts: Facts = published::facts(evidence)?;
         let mut told = Told::default();
         judge_spf(&facts, &mut told);
         judge_dmarc(&facts, &mut told);
@@ -405,7 +407,14 @@ impl MailDomain {
             }
             Ok(Err(error)) => Policy::Unseen(error.reason),
             Ok(Ok(Read::Unchanged)) => before.expect("only what is known can be unchanged"),
+            Ok(Ok(Read::New(_, body))) if body.trim_ascii().is_empty() => {
+                unseen("empty", "the answer is empty")
+            }
             Ok(Ok(Read::New(got, body))) => match String::from_utf8(body) {
+                // A home page or a login page is an answer, and no policy.
+                Ok(text) if !text.lines().any(|line| line.starts_with("version:")) => {
+                    unseen("not_a_policy", "what answers is no MTA-STS policy: it says no version")
+                }
                 Ok(text) if !text.contains(|c: char| c.is_control() && !"\r\n\t".contains(c)) => {
                     Policy::Text { got, text }
                 }

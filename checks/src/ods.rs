@@ -179,7 +179,7 @@ impl Check for Ods {
     }
 
     fn judge(&self, evidence: &Evidence, _now: Timestamp) -> Result<Judgement, BadEvidence> {
-        let facts: Facts = evidence.read()?;
+        let facts: Facts = published::facts(evidence)?;
         let record = &facts.ods.record;
         let (mut findings, mut unseen) = (Vec::new(), Vec::new());
         let successors = in_words(&facts);

@@ -191,7 +191,7 @@ impl Check for SecurityTxt {
     }
 
     fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
-        let facts: Facts = evidence.read()?;
+        let facts: Facts = published::facts(evidence)?;
         let (got, text) = match &facts.security_txt {
             Found::Nowhere { asked } => {
                 let missing = MISSING.finding().with("asked", asked.as_str());

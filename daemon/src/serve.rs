@@ -15,8 +15,8 @@ use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Timestamp};
-use attestd_storage::SledStore;
 use attestd_storage::key::{KeyDirectory, SigningKey};
+use attestd_storage::{OpenError, SledStore};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,19 +28,23 @@ use crate::checkpoints::{self, Checkpoints};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
-use crate::delivery::Deliveries;
+use crate::delivery::{Deliveries, Destination};
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
+use crate::volatile::Volatile;
 use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
     config: Config,
     shared: Arc<Shared>,
+    /// Where the log cannot be written.
+    volatile: Option<Volatile>,
     server: Arc<Server>,
-    checkpoints: Arc<Checkpoints>,
+    /// Absent where the log cannot be written: what is not on disk is not sworn to.
+    checkpoints: Option<Arc<Checkpoints>>,
     monitor: mpsc::Sender<Message>,
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
@@ -61,37 +65,30 @@ impl Daemon {
     /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
     pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, key, recovered) = open(&config, &clock).await?;
-        let store: Arc<dyn Store> = Arc::new(store);
-        let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
-        let mut anchor = None;
-        store.read(&mut |state| anchor = state.trusted_at);
-        let anchor =
-            anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
-        let shared =
-            Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
-        let shared = Arc::new(shared);
-        let trust = shared.trust();
-        shared.commit(start_record(&shared, &config, trust)).await?;
-        if !recovered.is_empty() {
-            let values = [("what", recovered.join("; "))];
-            shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
-            let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
-            shared.commit(Draft { record, blobs: Vec::new() }).await?;
-        }
+        let (shared, begun) = begin(&config, &clock).await?;
+        let store = shared.store.clone();
         let checks = checks(&config, &shared);
         let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
 
-        let keys = KeyDirectory(config.key_directory.clone());
-        let checkpoints = Checkpoints::new(store.clone(), shared.conditions.clone(), keys, key);
-        let checkpoints = Arc::new(checkpoints);
-        checkpoints.introduce();
+        let (volatile, checkpoints) = match begun {
+            Begun::Volatile(volatile) => (Some(volatile), None),
+            Begun::Lasting(key) => {
+                let keys = KeyDirectory(config.key_directory.clone());
+                let conditions = shared.conditions.clone();
+                (None, Some(Arc::new(Checkpoints::new(store.clone(), conditions, keys, key))))
+            }
+        };
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.introduce();
+        }
         let job = own::job(&checks);
         if shared.state(&job.subject).is_none() {
             run::perform(&shared, &job).await?;
         }
-        checkpoints.clone().made().await?;
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.clone().made().await?;
+        }
 
         let rest = TaskTracker::new();
         let (stop_monitor, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -120,9 +117,12 @@ impl Daemon {
         let seed = u64::from_str_radix(&sha256_hex(origin(&*store).as_bytes())[..16], 16);
         let mut deliveries =
             Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
-        deliveries.checkpoint = checkpoints.newest();
+        if let Some(checkpoints) = &checkpoints {
+            deliveries.checkpoint = checkpoints.newest();
+        }
         let senders = config.telling.senders(&clock);
-        deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
+        let destinations = config.telling.destinations(&senders, &origin(&*store), &clock);
+        deliveries.serve(mark(volatile.as_ref(), destinations)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
         let (checks_tx, checks_rx) = watch::channel(checks);
@@ -149,12 +149,15 @@ impl Daemon {
             progress,
         };
         rest.spawn(keep.run(stop_rest.clone()));
-        let (check, tell) = (checkpoints.clone(), tell_monitor.clone());
-        rest.spawn(check.run(clock.clone(), tell, stop_rest.clone()));
+        if let Some(checkpoints) = checkpoints.clone() {
+            let tell = tell_monitor.clone();
+            rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
+        }
         rest.close();
         Ok(Daemon {
             config,
             shared,
+            volatile,
             server,
             checkpoints,
             monitor: tell_monitor,
@@ -178,9 +181,9 @@ impl Daemon {
         &self.server
     }
 
-    /// The key that verifies the log's checkpoints, as text.
-    pub fn verifier(&self) -> String {
-        self.checkpoints.verifier().to_string()
+    /// The key that verifies the log's checkpoints, as text; none where nothing can be signed.
+    pub fn verifier(&self) -> Option<String> {
+        self.checkpoints.as_ref().map(|checkpoints| checkpoints.verifier().to_string())
     }
 
     /// The log's origin.
@@ -205,13 +208,26 @@ impl Daemon {
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).
     pub async fn run(mut self, stop: CancellationToken, mut hangup: Signal) -> anyhow::Result<()> {
         systemd::ready();
+        let (volatile, clock) = (self.volatile.clone(), self.shared.clock.clone());
+        let writable = async move {
+            match volatile {
+                Some(volatile) => volatile.over(&*clock).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(writable);
+        let mut again = false;
         let ended = loop {
             tokio::select! {
+                () = &mut writable => {
+                    again = true;
+                    break None;
+                }
                 () = stop.cancelled() => break None,
                 ended = &mut self.monitoring => break Some(ended),
                 () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
                 _ = hangup.recv() => self.reload("SIGHUP").await,
-                changed = self.config_changed.recv() => if changed.is_some() {
+                changed = self.config_changed.recv() => if changed.is_some() && self.is_rewritten() {
                     self.reload("its file changed").await;
                 },
             }
@@ -234,8 +250,22 @@ impl Daemon {
             last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
         }
         ended?;
-        self.checkpoints.made().await.context("the log's last checkpoint cannot be made")?;
+        if let Some(checkpoints) = &self.checkpoints {
+            let made = checkpoints.clone().made().await;
+            made.context("the log's last checkpoint cannot be made")?;
+        }
+        anyhow::ensure!(
+            !again,
+            "the evidence log may be writable again: attestd has to begin anew"
+        );
         Ok(())
+    }
+
+    /// Whether the configuration's file holds something else than what is in force: one that was written just before the
+    /// start is said to have changed, and is what was read.
+    fn is_rewritten(&self) -> bool {
+        let text = std::fs::read(&self.config.path);
+        text.map_or(true, |text| text != self.config.text.as_bytes())
     }
 
     /// Takes another configuration: all of it or, with every error told, none of it.
@@ -272,6 +302,7 @@ impl Daemon {
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
         let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let destinations = mark(self.volatile.as_ref(), destinations);
         let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
@@ -298,27 +329,118 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended.
+/// What is to be said where this is the first start since the store was restored from a backup.
+fn just_restored(store: &dyn Store) -> Option<String> {
+    let mut last = None;
+    store.read(&mut |state| last = state.size.checked_sub(1));
+    match store.record(last?) {
+        Ok(Record::Restored(restored)) => Some(format!(
+            "It was restored from a backup of {} records by {}; what was recorded after the backup is not in it.",
+            restored.size, restored.by
+        )),
+        _ => None,
+    }
+}
+
+/// How the store began.
+enum Begun {
+    /// The log can be written, and its checkpoints are signed with this key.
+    Lasting(SigningKey),
+    /// It cannot.
+    Volatile(Volatile),
+}
+
+/// What everything shares, with the `start` record committed; where the log cannot be written, over a store in memory.
+async fn begin(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<Shared>, Begun)> {
+    let why = match open(config, clock).await? {
+        Ok((store, key, mut recovered)) => {
+            recovered.extend(just_restored(&store));
+            match started(config, clock, Arc::new(store), recovered).await {
+                Ok(shared) => return Ok((shared, Begun::Lasting(key))),
+                Err(StoreError::Log(why)) => why,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(full) => full.to_string(),
+    };
+    tracing::error!(%why, "The evidence log cannot be written: what is seen is told, and recorded nowhere.");
+    let directory = config.state_directory.clone();
+    let begun = tokio::task::spawn_blocking(move || Volatile::begin(directory, why)).await?;
+    let (store, volatile, damage) = begun.context("the store cannot be read")?;
+    if let Some(damage) = damage {
+        return unusable(config, clock, &origin(&store), own::LOG_DAMAGED, &damage).await;
+    }
+    let shared = started(config, clock, Arc::new(store), Vec::new()).await?;
+    let values = [("why", volatile.why().to_owned())];
+    shared.conditions.set(own::LOG_NOT_WRITTEN, None, Some(&values));
+    Ok((shared, Begun::Volatile(volatile)))
+}
+
+/// Commits what begins a life.
+async fn started(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    recovered: Vec<String>,
+) -> Result<Arc<Shared>, StoreError> {
+    let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
+    let mut anchor = None;
+    store.read(&mut |state| anchor = state.trusted_at);
+    let anchor =
+        anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+    let shared = Shared::new(clock.clone(), store, conditions, config.concurrency, anchor);
+    let trust = shared.trust();
+    shared.commit(start_record(&shared, config, trust)).await?;
+    if !recovered.is_empty() {
+        let values = [("what", recovered.join("; "))];
+        shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
+        let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
+        shared.commit(Draft { record, blobs: Vec::new() }).await?;
+    }
+    Ok(Arc::new(shared))
+}
+
+/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended. The inner error
+/// is that only room is missing.
 async fn open(
     config: &Config,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(SledStore, SigningKey, Vec<String>)> {
+) -> anyhow::Result<Result<(SledStore, SigningKey, Vec<String>), OpenError>> {
     let directory = config.state_directory.clone();
     let keys = KeyDirectory(config.key_directory.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        let (store, recovered) =
-            SledStore::open(&directory).context("the store cannot be opened")?;
+        let (store, recovered) = match SledStore::open(&directory) {
+            Err(error) if error.is_full() => return Ok(Err(error)),
+            opened => opened.context("the store cannot be opened")?,
+        };
         let wrong = match store.damage() {
             Some(damage) => Some((own::LOG_DAMAGED, damage.to_owned())),
             None => checkpoints::rolled_back(&store, &keys)?.map(|why| (own::LOG_ROLLED_BACK, why)),
         };
         let key = checkpoints::key(&keys)?;
-        anyhow::Ok((store, key, recovered, wrong))
+        anyhow::Ok(Ok((store, key, recovered, wrong)))
     });
-    let (store, key, recovered, wrong) = opened.await??;
-    let Some((code, why)) = wrong else { return Ok((store, key, recovered)) };
-    let origin = store.origin().unwrap_or_default();
-    last_words::say(&config.telling, &origin, clock, code, &why).await;
+    let (store, key, recovered, wrong) = match opened.await?? {
+        Err(full) => return Ok(Err(full)),
+        Ok(opened) => opened,
+    };
+    match wrong {
+        None => Ok(Ok((store, key, recovered))),
+        Some((code, why)) => {
+            unusable(config, clock, &store.origin().unwrap_or_default(), code, &why).await
+        }
+    }
+}
+
+/// Tells that the log is damaged or was rolled back, and gives up.
+async fn unusable<T>(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    origin: &str,
+    code: &str,
+    why: &str,
+) -> anyhow::Result<T> {
+    last_words::say(&config.telling, origin, clock, code, why).await;
     let what = if code == own::LOG_DAMAGED { "is damaged" } else { "was rolled back or rewritten" };
     anyhow::bail!(
         "the evidence log in {} {what}, and nothing is written to it: {why}; keep a copy of it for the audit, then \
@@ -326,6 +448,13 @@ async fn open(
         config.state_directory.display(),
         KeyDirectory(config.key_directory.clone()).checkpoint_path().display(),
     );
+}
+
+fn mark(volatile: Option<&Volatile>, destinations: Vec<Destination>) -> Vec<Destination> {
+    match volatile {
+        Some(volatile) => volatile.mark(destinations),
+        None => destinations,
+    }
 }
 
 /// The alerts of the daemon's own check.
@@ -377,7 +506,8 @@ pub(crate) fn program() -> std::io::Result<String> {
     }
 }
 
-fn new_origin() -> String {
+/// An origin that no other log has.
+pub fn new_origin() -> String {
     let mut bytes = [0_u8; 16];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut bytes).expect("the operating system gives random bytes");

@@ -115,6 +115,16 @@ impl KeyDirectory {
         fs::replace(&self.checkpoint_path(), note.as_bytes())
     }
 
+    /// Sets the newest checkpoint aside, where it is of an origin that has ended: the log goes on from a backup.
+    pub fn set_aside(&self, origin: &str) -> Result<(), FsError> {
+        let path = self.checkpoint_path();
+        if path.exists() {
+            fs::rename(&path, &self.0.join(format!("{CHECKPOINT}-{origin}")))?;
+            fs::sync_dir(&self.0)?;
+        }
+        Ok(())
+    }
+
     /// Where the newest checkpoint is kept.
     pub fn checkpoint_path(&self) -> PathBuf {
         self.0.join(CHECKPOINT)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use attestd_core::check::Evidence;
+use attestd_core::merkle::Head;
 use attestd_core::past::{Gap, GapWhy, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
@@ -38,6 +39,23 @@ pub fn read(directory: &Path) -> Result<Offline, OpenError> {
 }
 
 impl Offline {
+    /// Takes the state and the history out; the records stay.
+    pub(crate) fn take(&mut self) -> (State, Entries) {
+        (std::mem::take(&mut self.state), std::mem::take(&mut self.entries))
+    }
+
+    pub(crate) fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        self.reader.log.read(index)
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.reader.log.tree.head()
+    }
+
+    pub(crate) fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        self.reader.blobs.read(sha256)
+    }
+
     /// Records by subject and time, newest first; all there ever were, for nothing is pruned from the log.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });

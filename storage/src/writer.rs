@@ -90,6 +90,7 @@ impl Group<'_> {
             },
             Job::Tell(at, reply) => {
                 self.write();
+                self.shared.reader.log.ballast.refill();
                 answer(reply, self.tell(at));
             }
         }
@@ -97,6 +98,7 @@ impl Group<'_> {
 
     /// Addresses the record, makes it bytes, and keeps its blobs.
     fn prepare(&mut self, draft: Draft) -> Result<(Record, Vec<u8>), StoreError> {
+        self.shared.reader.log.usable()?;
         let Draft { mut record, blobs: mut named } = draft;
         blobs::check(&named)?;
         let subject = record::subject_of(&record);

@@ -7,13 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use attestd_core::check::sha256_hex;
-use attestd_core::{Blob, Evidence, Nature, ProbeError, Reason};
+use attestd_core::{BadEvidence, Blob, Evidence, Nature, ProbeError, Reason};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use super::http::{self, Validators};
 use super::{document, http::Request};
+
+/// The facts of evidence, which are a table: serde would take a list for one, by the order of its values.
+pub fn facts<T: serde::de::DeserializeOwned>(evidence: &Evidence) -> Result<T, BadEvidence> {
+    match evidence.facts.is_object() {
+        true => evidence.read(),
+        false => Err(BadEvidence("facts are a table".to_owned())),
+    }
+}
 
 /// Where a document is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,6 +269,14 @@ mod tests {
         assert_eq!(read("b.txt").await, Err("limit_file".to_owned()));
         assert_eq!(read("c.txt").await, Err("file_missing".to_owned()));
         assert!(read("").await.is_err() && read("ftp://example.org/").await.is_err());
+    }
+
+    #[test]
+    fn a_list_is_no_facts() {
+        let evidence = |facts| Evidence { facts, blobs: Vec::new() };
+        let got = serde_json::json!({ "source": "a" });
+        assert!(facts::<Got>(&evidence(got)).is_ok());
+        assert!(facts::<Got>(&evidence(serde_json::json!(["a"]))).is_err());
     }
 
     #[tokio::test]

@@ -25,10 +25,10 @@ fn every_mistake_in_the_settings_is_told() {
         ("domains = [\"example.org\", \"EXAMPLE.org.\"]", "named twice"),
         ("domains = [\"example.org\"]\nresolver = \"dns.example.org\"", "is an address"),
         ("domains = [\"example.org\"]\npolicy = \"http://example.org/\"", "https://"),
-        ("domains = [\"example.org\"]\nzone = \"z\"", "say where the MTA-STS policy is"),
-        ("domains = [\"a.org\", \"b.org\"]\nzone = \"z\"\npolicy = \"p\"", "for one domain"),
+        ("domains = [\"example.org\"]\nzone_file = \"z\"", "say where the MTA-STS policy is"),
+        ("domains = [\"a.org\", \"b.org\"]\nzone_file = \"z\"\npolicy = \"p\"", "for one domain"),
         (
-            "domains = [\"a.org\"]\nzone = \"z\"\npolicy = \"p\"\nresolver = \"::1\"",
+            "domains = [\"a.org\"]\nzone_file = \"z\"\npolicy = \"p\"\nresolver = \"::1\"",
             "no `resolver` is asked",
         ),
         ("domain = [\"example.org\"]", "did you mean `domains`?"),

@@ -1,5 +1,6 @@
 //! The command line: `attestd --help` is the manual.
 
+mod backup;
 mod check;
 mod check_config;
 mod evidence;
@@ -100,6 +101,25 @@ enum Verb {
         #[arg(long, value_name = "ADDR")]
         resolve: Option<std::net::IpAddr>,
     },
+    /// Copy the store as plain files, beside the running daemon or without one
+    ///
+    /// The copy is a directory with the log, its blobs, a signed checkpoint and the key that verifies it; the signing key is
+    /// not in it. It is verified before this ends.
+    Backup {
+        /// The new directory
+        into: PathBuf,
+    },
+    /// Begin a store from a backup, where there is none
+    ///
+    /// The backup is verified first. What was known goes on; a new origin begins, whose first record says what was
+    /// restored, and by whom.
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The log's verifier key as it was kept apart, instead of the one in the backup
+        #[arg(long, value_name = "KEY")]
+        key: Option<attestd_storage::note::Verifier>,
+    },
     /// Export evidence as a pack that anybody can verify, and verify one
     #[command(subcommand)]
     Evidence(evidence::Evidence),
@@ -148,6 +168,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
+        Verb::Backup { into } => backup::backup(&config(), &into),
+        Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

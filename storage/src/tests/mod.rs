@@ -1,9 +1,12 @@
 //! Tests of the store as a whole.
 
 mod backup;
+mod faults;
+mod flips;
 mod mending;
 mod model;
 mod note;
 mod past;
 mod store;
+mod torn;
 mod tree;

@@ -1,5 +1,6 @@
 //! The suites that cross crates, a module each.
 
+mod backup;
 mod bad_input;
 mod checkpoints;
 mod cli;
@@ -7,9 +8,11 @@ mod conformance;
 mod daemon;
 mod documents;
 mod evidence;
+mod full_disk;
 mod kill;
 mod observability;
 mod packs;
+mod power_cut;
 mod simulation;
 mod telling;
 mod tidy;

@@ -1,0 +1,106 @@
+//! `attestd backup` and `attestd restore` (S3).
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use attestd_core::check::hex;
+use attestd_core::merkle::Head;
+use attestd_core::record::{Record, Restored};
+use attestd_core::store::{Draft, Store};
+use attestd_core::time::Clock;
+use attestd_storage::key::KeyDirectory;
+use attestd_storage::note::{Checkpoint, Verifier, key_name};
+use attestd_storage::{SledStore, backup};
+
+use super::status;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::control::{Answer, Request, client};
+use crate::{checkpoints, serve};
+
+/// Copies the store to `into`, beside a running daemon or without one.
+pub fn backup(path: &Path, into: &Path) -> anyhow::Result<ExitCode> {
+    let config = status::load(path)?;
+    let (note, key) = signed(&config)?;
+    let copied = backup::backup(&config.state_directory, note.as_bytes(), &key, into)?;
+    let verified = backup::verify(into, Some(&key)).context("the backup does not verify")?;
+    println!(
+        "{} records and {} blobs are in {}, and verified.\n\
+         The signing key is not in it. Keep this verifier key apart from it:\n{key}",
+        verified.head.size,
+        copied.blobs,
+        into.display()
+    );
+    for sha256 in &copied.rotten {
+        eprintln!("The blob {sha256} no longer matches its name, and was left out.");
+    }
+    Ok(ExitCode::from(u8::from(!copied.rotten.is_empty())))
+}
+
+/// Begins a store from a backup, where there is none.
+pub fn restore(path: &Path, from: &Path, key: Option<&Verifier>) -> anyhow::Result<ExitCode> {
+    let config = status::load(path)?;
+    if client::ask(&config.control_socket, &Request::Status)?.is_some() {
+        anyhow::bail!("a daemon is running; stop it before restoring");
+    }
+    let verified = backup::verify(from, key).context("the backup does not verify")?;
+    let store = &config.state_directory;
+    let part = backup::begin(from, &verified, store)?;
+    let record = Record::Restored(Restored {
+        at: SystemClock::new().now(),
+        origin: serve::new_origin(),
+        from: verified.origin.clone(),
+        size: verified.head.size,
+        root: hex(&verified.head.root),
+        key: verified.key.to_string(),
+        by: who()?,
+    });
+    let (opened, _) = SledStore::open(&part)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(opened.commit(Draft { record, blobs: Vec::new() }))?;
+    drop(opened);
+    KeyDirectory(config.key_directory.clone()).set_aside(&verified.origin)?;
+    backup::finish(&part, store)?;
+    println!(
+        "{} records were restored to {}; the first of the new origin names the old one. \
+         `attestd run` goes on from there.",
+        verified.head.size,
+        store.display()
+    );
+    if key.is_none() {
+        println!("The key that came with the backup was believed; --key holds it against another.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A signed checkpoint of the log as it is: the running daemon's, or else one made here.
+fn signed(config: &Config) -> anyhow::Result<(String, Verifier)> {
+    match client::ask(&config.control_socket, &Request::Checkpoint)? {
+        Some(Answer::Checkpoint { note, key }) => Ok((note, key.parse()?)),
+        Some(Answer::Refused(why)) => {
+            anyhow::bail!("the running daemon gives no checkpoint: {why}")
+        }
+        Some(_) => anyhow::bail!("the running daemon answered something else"),
+        None => {
+            let log = status::log_at_rest(config)?;
+            anyhow::ensure!(log.damage.is_none(), "a damaged log is not signed");
+            let key = checkpoints::key(&KeyDirectory(config.key_directory.clone()))?;
+            let (verbatim, origin) = (log.verbatim(), &log.state.origin);
+            let size = verbatim.size();
+            let head = Head { size, root: verbatim.root(size)? };
+            Ok((key.sign(&Checkpoint::new(origin, head)), key.verifier(&key_name(origin))))
+        }
+    }
+}
+
+/// The user that runs this, and who became it by sudo.
+fn who() -> anyhow::Result<String> {
+    let id = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(id)?;
+    let name = user.map_or_else(|| id.to_string(), |user| user.name);
+    Ok(match std::env::var("SUDO_USER") {
+        Ok(before) => format!("{name}, for {before}"),
+        Err(_) => name,
+    })
+}

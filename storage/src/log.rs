@@ -37,6 +37,8 @@ pub(crate) struct Log {
     segments: RwLock<Vec<Segment>>,
     /// The hashes of the tree over it.
     pub tree: Hashes,
+    /// Whether it is as large as the log: who only looks at the log hashes it when asked for a hash.
+    pub grown: Mutex<bool>,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -83,7 +85,9 @@ impl Log {
             let path = directory.join(segment::name(*first));
             let own = mode == Mode::Own;
             let (mut segment, end) = Segment::scan(path, *first, own, |index, bytes| {
-                leaves.take(index, bytes);
+                if own {
+                    leaves.take(index, bytes);
+                }
                 refuse_newer(index, bytes)
             })?;
             let last = place + 1 == firsts.len();
@@ -119,8 +123,11 @@ impl Log {
         let kept = leaves.done();
         let segments = RwLock::new(segments);
         let failed = Mutex::new(None);
-        let mut log = Log { directory, segment_max, owns, ballast, segments, tree, failed };
-        log.settle_tree(mode, kept, no_tree, &mut found);
+        let grown = Mutex::new(mode == Mode::Own);
+        let mut log = Log { directory, segment_max, owns, ballast, segments, tree, grown, failed };
+        if mode == Mode::Own {
+            log.settle_tree(kept, no_tree, &mut found);
+        }
         Ok((log, found))
     }
 

@@ -282,12 +282,11 @@ impl Store for MemoryStore {
 
     fn head(&self) -> Result<Head, StoreError> {
         let inner = self.inner();
-        // What is gone with the process must not be signed.
-        Ok(match (inner.volatile, &inner.below) {
-            (true, Some(below)) => below.head(),
-            (true, None) => Tree::default().head(),
-            (false, _) => inner.tree.head(),
-        })
+        match inner.volatile {
+            // What is gone with the process must not be signed, nor what was not held against the newest checkpoint.
+            true => Err(StoreError::Log("the log is only read".to_owned())),
+            false => Ok(inner.tree.head()),
+        }
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {

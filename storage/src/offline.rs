@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use attestd_core::check::Evidence;
-use attestd_core::merkle::Head;
 use attestd_core::past::{Gap, GapWhy, Past};
 use attestd_core::record::Record;
 use attestd_core::state::State;
@@ -46,10 +45,6 @@ impl Offline {
 
     pub(crate) fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
         self.reader.log.read(index)
-    }
-
-    pub(crate) fn head(&self) -> Head {
-        self.reader.log.tree.head()
     }
 
     pub(crate) fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {

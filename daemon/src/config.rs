@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_checks::registry;
+use attestd_core::event::Labels;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
 use attestd_core::{Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline};
 use toml::de::DeTable;
 
+use crate::delivery::routing::{self, Watched};
 use crate::limits;
 
 /// A configuration that can run.
@@ -75,6 +77,8 @@ pub struct ConfiguredCheck {
     pub hold: Duration,
     /// How long an alert stays after its finding was last found.
     pub keep: Duration,
+    /// What it is called by besides: a team, a service.
+    pub labels: Labels,
 }
 
 /// Why there is no configuration.
@@ -188,8 +192,8 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         ca_bundle,
         deadlines: deadlines(settings, &people),
     };
-    let checks = checks(settings, &context, &zone);
-    let telling = crate::telling::Telling::read(settings, &context, &people);
+    let (checks, watched) = checks(settings, &context, &zone);
+    let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
     Some(Config {
         path: path.to_owned(),
         text: String::new(),
@@ -314,7 +318,7 @@ fn checks(
     settings: &Settings<'_>,
     context: &Context,
     zone: &str,
-) -> BTreeMap<CheckId, Arc<ConfiguredCheck>> {
+) -> (BTreeMap<CheckId, Arc<ConfiguredCheck>>, Watched) {
     let (mut checks, mut ids) = (BTreeMap::new(), BTreeSet::new());
     let tables = settings.tables("check");
     if tables.is_empty() {
@@ -334,7 +338,14 @@ fn checks(
             checks.insert(id, Arc::new(check));
         }
     }
-    checks
+    let own = crate::own::KIND.name;
+    let of = |(id, check): (&CheckId, &Arc<ConfiguredCheck>)| {
+        (id.clone(), (check.kind.name.to_owned(), check.labels.clone()))
+    };
+    let mut watched: BTreeMap<_, _> = checks.iter().map(of).collect();
+    watched.insert(own.parse().expect("a plain id"), (own.to_owned(), Labels::new()));
+    let whole = checks.len() == ids.len() && !checks.is_empty();
+    (checks, Watched { checks: watched, whole })
 }
 
 fn id(table: &Settings<'_>, ids: &mut BTreeSet<CheckId>) -> Option<CheckId> {
@@ -385,6 +396,7 @@ fn check(
     }
     let hold = table.duration("hold").unwrap_or(Duration::ZERO);
     let keep = table.duration("keep").unwrap_or(Duration::ZERO);
+    let labels = routing::labels(table);
     // Without its kind, nobody knows which keys it may have.
     let kind = kind?;
     let check = (kind.build)(table, context);
@@ -397,5 +409,6 @@ fn check(
         timeout: timeout.unwrap_or(kind.timeout),
         hold,
         keep,
+        labels,
     })
 }

@@ -27,14 +27,16 @@ pub async fn say(telling: &Telling, origin: &str, clock: &Arc<dyn Clock>, code: 
         worst: finding.severity,
         since: now,
         number: None,
+        labels: Default::default(),
         to: Vec::new(),
         finding,
     };
-    let routes = telling.routes.iter().filter(|route| route.takes.accepts(&event));
+    let own = kind.parse().expect("a plain id");
+    let routes = telling.routes.iter().filter(|route| route.accepts(&event.traits(&own, kind)));
     let told: Vec<_> = routes.map(|route| route.destination.clone()).collect();
     let mut saying = JoinSet::new();
     let senders = telling.senders(clock);
-    for destination in telling.destinations(&senders, origin, clock) {
+    for destination in telling.destinations(&senders, origin, None, clock) {
         if !told.contains(&destination.name) {
             continue;
         }
@@ -44,7 +46,7 @@ pub async fn say(telling: &Telling, origin: &str, clock: &Arc<dyn Clock>, code: 
             event_id: event_id(&format!("{origin} {now}"), 0, 0),
             alert_id: event_id(&format!("{origin} {code}"), 0, 0),
             at: now,
-            subject: Subject::new(kind.parse().expect("a plain id"), "daemon".parse().ok()),
+            subject: Subject::new(own.clone(), "daemon".parse().ok()),
             kind: kind.to_owned(),
             status: Status::Fail,
             event: event.clone(),

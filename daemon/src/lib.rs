@@ -20,4 +20,5 @@ pub mod telemetry;
 pub mod telling;
 pub mod triggers;
 pub mod view;
+pub mod volatile;
 pub mod watch;

@@ -80,8 +80,8 @@ const FINDINGS: &[FindingSpec] = &[
         code: LOG_NOT_WRITTEN,
         means: Means::Fail,
         severity: Severity::Critical,
-        message: "the evidence log cannot be written, and the daemon ends: {why}",
-        remedy: "see to the disk of the state directory; the daemon begins again by itself",
+        message: "the evidence log cannot be written, so nothing is recorded: {why}",
+        remedy: "see to the disk of the state directory; until then alert events are marked volatile, and are told again",
         reference: "attestd semantics S1",
     },
     FindingSpec {
@@ -267,6 +267,7 @@ pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
         timeout: KIND.timeout,
         hold: Duration::ZERO,
         keep: Duration::ZERO,
+        labels: BTreeMap::new(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The daemon put together: store, monitor, triggers, delivery, telemetry, control; started in the order in which each
 //! may rely on the one before, and stopped in the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, Timestamp};
-use attestd_storage::SledStore;
+use attestd_core::{Nature, Subject, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
+use attestd_storage::{OpenError, SledStore};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,19 +28,23 @@ use crate::checkpoints::{self, Checkpoints};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
-use crate::delivery::Deliveries;
+use crate::delivery::{Deliveries, Destination};
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
+use crate::volatile::Volatile;
 use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
     config: Config,
     shared: Arc<Shared>,
+    /// Where the log cannot be written.
+    volatile: Option<Volatile>,
     server: Arc<Server>,
-    checkpoints: Arc<Checkpoints>,
+    /// Absent where the log cannot be written: what is not on disk is not sworn to.
+    checkpoints: Option<Arc<Checkpoints>>,
     monitor: mpsc::Sender<Message>,
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
@@ -62,38 +66,30 @@ impl Daemon {
     /// Starts everything, with a configuration whose reading began at `began`. What it returns runs until `run` ends.
     pub async fn start(config: Config, began: Timestamp) -> anyhow::Result<Daemon> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (store, key, mut recovered) = open(&config, &clock).await?;
-        recovered.extend(just_restored(&store));
-        let store: Arc<dyn Store> = Arc::new(store);
-        let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
-        let mut anchor = None;
-        store.read(&mut |state| anchor = state.trusted_at);
-        let anchor =
-            anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
-        let shared =
-            Shared::new(clock.clone(), store.clone(), conditions, config.concurrency, anchor);
-        let shared = Arc::new(shared);
-        let trust = shared.trust();
-        shared.commit(start_record(&shared, &config, trust)).await?;
-        if !recovered.is_empty() {
-            let values = [("what", recovered.join("; "))];
-            shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
-            let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
-            shared.commit(Draft { record, blobs: Vec::new() }).await?;
-        }
+        let (shared, begun) = begin(&config, &clock).await?;
+        let store = shared.store.clone();
         let checks = checks(&config, &shared);
-        let index = shared.commit(configured(&config, &checks, clock.now())).await?.index;
+        let index = shared.commit(configured(&config, &checks, &shared)).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
 
-        let keys = KeyDirectory(config.key_directory.clone());
-        let checkpoints = Checkpoints::new(store.clone(), shared.conditions.clone(), keys, key);
-        let checkpoints = Arc::new(checkpoints);
-        checkpoints.introduce();
+        let (volatile, checkpoints) = match begun {
+            Begun::Volatile(volatile) => (Some(volatile), None),
+            Begun::Lasting(key) => {
+                let keys = KeyDirectory(config.key_directory.clone());
+                let conditions = shared.conditions.clone();
+                (None, Some(Arc::new(Checkpoints::new(store.clone(), conditions, keys, key))))
+            }
+        };
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.introduce();
+        }
         let job = own::job(&checks);
         if shared.state(&job.subject).is_none() {
             run::perform(&shared, &job).await?;
         }
-        checkpoints.clone().made().await?;
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.clone().made().await?;
+        }
 
         let rest = TaskTracker::new();
         let (stop_monitor, stop_rest) = (CancellationToken::new(), CancellationToken::new());
@@ -122,9 +118,13 @@ impl Daemon {
         let seed = u64::from_str_radix(&sha256_hex(origin(&*store).as_bytes())[..16], 16);
         let mut deliveries =
             Deliveries::new(store.clone(), clock.clone(), seed.expect("16 hex digits"));
-        deliveries.checkpoint = checkpoints.newest();
+        if let Some(checkpoints) = &checkpoints {
+            deliveries.checkpoint = checkpoints.newest();
+        }
         let senders = config.telling.senders(&clock);
-        deliveries.serve(config.telling.destinations(&senders, &origin(&*store), &clock)).await;
+        let destinations =
+            config.telling.destinations(&senders, &origin(&*store), Some(&store), &clock);
+        deliveries.serve(mark(volatile.as_ref(), destinations)).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
 
         let (checks_tx, checks_rx) = watch::channel(checks);
@@ -152,12 +152,15 @@ impl Daemon {
             progress,
         };
         rest.spawn(keep.run(stop_rest.clone()));
-        let (check, tell) = (checkpoints.clone(), tell_monitor.clone());
-        rest.spawn(check.run(clock.clone(), tell, stop_rest.clone()));
+        if let Some(checkpoints) = checkpoints.clone() {
+            let tell = tell_monitor.clone();
+            rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
+        }
         rest.close();
         Ok(Daemon {
             config,
             shared,
+            volatile,
             server,
             checkpoints,
             monitor: tell_monitor,
@@ -182,9 +185,9 @@ impl Daemon {
         &self.server
     }
 
-    /// The key that verifies the log's checkpoints, as text.
-    pub fn verifier(&self) -> String {
-        self.checkpoints.verifier().to_string()
+    /// The key that verifies the log's checkpoints, as text; none where nothing can be signed.
+    pub fn verifier(&self) -> Option<String> {
+        self.checkpoints.as_ref().map(|checkpoints| checkpoints.verifier().to_string())
     }
 
     /// The log's origin.
@@ -209,8 +212,21 @@ impl Daemon {
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).
     pub async fn run(mut self, stop: CancellationToken, mut hangup: Signal) -> anyhow::Result<()> {
         systemd::ready();
+        let (volatile, clock) = (self.volatile.clone(), self.shared.clock.clone());
+        let writable = async move {
+            match volatile {
+                Some(volatile) => volatile.over(&*clock).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(writable);
+        let mut again = false;
         let ended = loop {
             tokio::select! {
+                () = &mut writable => {
+                    again = true;
+                    break None;
+                }
                 () = stop.cancelled() => break None,
                 ended = &mut self.monitoring => break Some(ended),
                 () = self.shared.told.notified() => self.deliveries.lock().await.wake(),
@@ -238,7 +254,14 @@ impl Daemon {
             last_words::say(&self.config.telling, &origin, &self.shared.clock, code, &why).await;
         }
         ended?;
-        self.checkpoints.made().await.context("the log's last checkpoint cannot be made")?;
+        if let Some(checkpoints) = &self.checkpoints {
+            let made = checkpoints.clone().made().await;
+            made.context("the log's last checkpoint cannot be made")?;
+        }
+        anyhow::ensure!(
+            !again,
+            "the evidence log may be writable again: attestd has to begin anew"
+        );
         Ok(())
     }
 
@@ -282,14 +305,15 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let origin = origin(&*self.shared.store);
         let senders = config.telling.senders(&clock);
-        let destinations = config.telling.destinations(&senders, &origin, &clock);
+        let destinations =
+            config.telling.destinations(&senders, &origin, Some(&self.shared.store), &clock);
+        let destinations = mark(self.volatile.as_ref(), destinations);
         let deliveries = self.deliveries.clone();
         let checks = checks(&config, &self.shared);
         let schedules = checks.values().map(|check| check.schedule.clone()).collect();
         let triggers =
             CronTriggers::start(schedules, self.shared.clock.clone(), self.due.clone()).await?;
-        let index =
-            self.shared.commit(configured(&config, &checks, self.shared.clock.now())).await?.index;
+        let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
         let metrics =
@@ -310,36 +334,6 @@ fn checks(config: &Config, shared: &Shared) -> Checks {
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
 }
 
-/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended.
-async fn open(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(SledStore, SigningKey, Vec<String>)> {
-    let directory = config.state_directory.clone();
-    let keys = KeyDirectory(config.key_directory.clone());
-    let opened = tokio::task::spawn_blocking(move || {
-        let (store, recovered) =
-            SledStore::open(&directory).context("the store cannot be opened")?;
-        let wrong = match store.damage() {
-            Some(damage) => Some((own::LOG_DAMAGED, damage.to_owned())),
-            None => checkpoints::rolled_back(&store, &keys)?.map(|why| (own::LOG_ROLLED_BACK, why)),
-        };
-        let key = checkpoints::key(&keys)?;
-        anyhow::Ok((store, key, recovered, wrong))
-    });
-    let (store, key, recovered, wrong) = opened.await??;
-    let Some((code, why)) = wrong else { return Ok((store, key, recovered)) };
-    let origin = store.origin().unwrap_or_default();
-    last_words::say(&config.telling, &origin, clock, code, &why).await;
-    let what = if code == own::LOG_DAMAGED { "is damaged" } else { "was rolled back or rewritten" };
-    anyhow::bail!(
-        "the evidence log in {} {what}, and nothing is written to it: {why}; keep a copy of it for the audit, then \
-         move the directory and {} aside",
-        config.state_directory.display(),
-        KeyDirectory(config.key_directory.clone()).checkpoint_path().display(),
-    );
-}
-
 /// What is to be said where this is the first start since the store was restored from a backup.
 fn just_restored(store: &dyn Store) -> Option<String> {
     let mut last = None;
@@ -350,6 +344,121 @@ fn just_restored(store: &dyn Store) -> Option<String> {
             restored.size, restored.by
         )),
         _ => None,
+    }
+}
+
+/// How the store began.
+enum Begun {
+    /// The log can be written, and its checkpoints are signed with this key.
+    Lasting(SigningKey),
+    /// It cannot.
+    Volatile(Volatile),
+}
+
+/// What everything shares, with the `start` record committed; where the log cannot be written, over a store in memory.
+async fn begin(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<Shared>, Begun)> {
+    let why = match open(config, clock).await? {
+        Ok((store, key, mut recovered)) => {
+            recovered.extend(just_restored(&store));
+            match started(config, clock, Arc::new(store), recovered).await {
+                Ok(shared) => return Ok((shared, Begun::Lasting(key))),
+                Err(StoreError::Log(why)) => why,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(full) => full.to_string(),
+    };
+    tracing::error!(%why, "The evidence log cannot be written: what is seen is told, and recorded nowhere.");
+    let directory = config.state_directory.clone();
+    let begun = tokio::task::spawn_blocking(move || Volatile::begin(directory, why)).await?;
+    let (store, volatile, damage) = begun.context("the store cannot be read")?;
+    if let Some(damage) = damage {
+        return unusable(config, clock, &origin(&store), own::LOG_DAMAGED, &damage).await;
+    }
+    let shared = started(config, clock, Arc::new(store), Vec::new()).await?;
+    let values = [("why", volatile.why().to_owned())];
+    shared.conditions.set(own::LOG_NOT_WRITTEN, None, Some(&values));
+    Ok((shared, Begun::Volatile(volatile)))
+}
+
+/// Commits what begins a life.
+async fn started(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    recovered: Vec<String>,
+) -> Result<Arc<Shared>, StoreError> {
+    let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
+    let mut anchor = None;
+    store.read(&mut |state| anchor = state.trusted_at);
+    let anchor =
+        anchor.map(|at| Anchor { at, uptime: Uptime(Duration::ZERO), boot: String::new() });
+    let shared = Shared::new(clock.clone(), store, conditions, config.concurrency, anchor);
+    let trust = shared.trust();
+    shared.commit(start_record(&shared, config, trust)).await?;
+    if !recovered.is_empty() {
+        let values = [("what", recovered.join("; "))];
+        shared.conditions.set(own::STORE_RECOVERED, None, Some(&values));
+        let record = Record::Recovered(Recovered { at: clock.now(), what: recovered });
+        shared.commit(Draft { record, blobs: Vec::new() }).await?;
+    }
+    Ok(Arc::new(shared))
+}
+
+/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended. The inner error
+/// is that only room is missing.
+async fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Result<(SledStore, SigningKey, Vec<String>), OpenError>> {
+    let directory = config.state_directory.clone();
+    let keys = KeyDirectory(config.key_directory.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let (store, recovered) = match SledStore::open(&directory) {
+            Err(error) if error.is_full() => return Ok(Err(error)),
+            opened => opened.context("the store cannot be opened")?,
+        };
+        let wrong = match store.damage() {
+            Some(damage) => Some((own::LOG_DAMAGED, damage.to_owned())),
+            None => checkpoints::rolled_back(&store, &keys)?.map(|why| (own::LOG_ROLLED_BACK, why)),
+        };
+        let key = checkpoints::key(&keys)?;
+        anyhow::Ok(Ok((store, key, recovered, wrong)))
+    });
+    let (store, key, recovered, wrong) = match opened.await?? {
+        Err(full) => return Ok(Err(full)),
+        Ok(opened) => opened,
+    };
+    match wrong {
+        None => Ok(Ok((store, key, recovered))),
+        Some((code, why)) => {
+            unusable(config, clock, &store.origin().unwrap_or_default(), code, &why).await
+        }
+    }
+}
+
+/// Tells that the log is damaged or was rolled back, and gives up.
+async fn unusable<T>(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    origin: &str,
+    code: &str,
+    why: &str,
+) -> anyhow::Result<T> {
+    last_words::say(&config.telling, origin, clock, code, why).await;
+    let what = if code == own::LOG_DAMAGED { "is damaged" } else { "was rolled back or rewritten" };
+    anyhow::bail!(
+        "the evidence log in {} {what}, and nothing is written to it: {why}; keep a copy of it for the audit, then \
+         move the directory and {} aside",
+        config.state_directory.display(),
+        KeyDirectory(config.key_directory.clone()).checkpoint_path().display(),
+    );
+}
+
+fn mark(volatile: Option<&Volatile>, destinations: Vec<Destination>) -> Vec<Destination> {
+    match volatile {
+        Some(volatile) => volatile.mark(destinations),
+        None => destinations,
     }
 }
 
@@ -410,14 +519,26 @@ pub fn random() -> String {
     hex(&bytes)
 }
 
-fn configured(config: &Config, checks: &Checks, at: Timestamp) -> Draft {
+fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     // It names people: salted, its hash tells nobody who does not have it what it says, once it is erased (T6).
     let blob = Blob::new(format!("{}\n{}", random(), config.text).into_bytes());
+    let mut labels = BTreeMap::new();
+    // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
+    shared.store.read(&mut |state| {
+        let left = state.subjects.keys().filter(|subject| !checks.contains_key(&subject.check));
+        let of = |subject: &Subject| {
+            state.labels.get(&subject.check).map(|labels| (subject.check.clone(), labels.clone()))
+        };
+        labels.extend(left.filter_map(of));
+    });
+    labels.extend(checks.values().map(|check| (check.id.clone(), check.labels.clone())));
+    labels.retain(|_, labels| !labels.is_empty());
     let checks = checks.iter().map(|(id, check)| (id.to_string(), check.kind.name.to_owned()));
     let configured = Configured {
-        at,
+        at: shared.clock.now(),
         config: blob.sha256.clone(),
         checks: checks.collect(),
+        labels,
         routes: config.telling.routes.clone(),
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }

@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attestd_core::event::{Route, Takes};
+use attestd_core::event::{Only, Route, Takes};
+use attestd_core::store::Store;
 use attestd_core::time::Clock;
-use attestd_core::{Context, PersonId, Settings};
+use attestd_core::{Context, DestinationName, PersonId, Settings};
 
 use crate::catalogue;
 use crate::config::Person;
+use crate::delivery::alertmanager::{AlertmanagerEmitter, AlertmanagerSettings};
+use crate::delivery::journald::{JournaldEmitter, JournaldSettings};
 use crate::delivery::mail::{MailEmitter, MailSettings};
 use crate::delivery::otlp::OtlpSettings;
 use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_environment;
 use crate::delivery::otlp_sender::Sender;
+use crate::delivery::routing::{self, Watched};
 use crate::delivery::sentence::Render;
 use crate::delivery::surroundings::Surroundings;
-use crate::delivery::{Destination, Pace};
+use crate::delivery::webhook::{WebhookEmitter, WebhookSettings};
+use crate::delivery::{Destination, Emitter, Pace};
 use crate::telemetry::prometheus::PrometheusSettings;
 use crate::telemetry::spans;
 
@@ -27,8 +32,14 @@ pub struct Telling {
     pub routes: Vec<Route>,
     /// The OTLP receivers.
     pub otlp: Vec<OtlpSettings>,
-    /// The relay, and the people that get mail.
-    pub mail: Option<Arc<MailSettings>>,
+    /// Webhooks.
+    pub webhooks: Vec<WebhookSettings>,
+    /// Alertmanagers.
+    pub alertmanagers: Vec<AlertmanagerSettings>,
+    /// Journals.
+    pub journals: Vec<JournaldSettings>,
+    /// The relays, each with the people that get mail through it.
+    pub mail: Vec<Arc<MailSettings>>,
     /// Where Prometheus scrapes.
     pub metrics: Option<PrometheusSettings>,
     /// Whether each run is a span.
@@ -36,37 +47,76 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Reads `[[otlp]]`, `[mail]`, `[metrics]` and `[telemetry]`.
+    /// Reads `[[otlp]]`, `[[webhook]]`, `[[alertmanager]]`, `[[journald]]`, `[mail]`, `[metrics]` and `[telemetry]`.
     pub fn read(
         settings: &Settings<'_>,
         context: &Context,
         people: &BTreeMap<PersonId, Person>,
+        watched: &Watched,
     ) -> Telling {
         let around = Surroundings {
             directory: &context.directory,
             ca_bundle: context.ca_bundle.as_deref(),
             variables: &variable,
+            watched,
+            named: Default::default(),
         };
         let otlp = OtlpSettings::read_all(settings, &around);
+        let tables = |key| settings.tables(key);
+        let webhooks: Vec<WebhookSettings> = tables("webhook")
+            .iter()
+            .filter_map(|table| WebhookSettings::read(table, &around))
+            .collect();
+        let alertmanagers: Vec<AlertmanagerSettings> = tables("alertmanager")
+            .iter()
+            .filter_map(|table| AlertmanagerSettings::read(table, &around))
+            .collect();
+        let journals: Vec<JournaldSettings> = tables("journald")
+            .iter()
+            .filter_map(|table| JournaldSettings::read(table, &around))
+            .collect();
         let addresses =
             people.iter().map(|(id, person)| (id.clone(), person.email.clone())).collect();
-        let mail = settings
-            .table("mail")
-            .and_then(|table| MailSettings::read(&table, &around, &addresses))
-            .map(Arc::new);
+        let mail: Vec<Arc<MailSettings>> = settings
+            .table_or_tables("mail")
+            .iter()
+            .filter_map(|table| MailSettings::read(table, &around, &addresses))
+            .map(Arc::new)
+            .collect();
         if !settings.has("mail") {
             settings.warn("mail", NO_MAIL);
         }
-        if otlp.is_empty() && !settings.has("otlp") {
-            settings.warn("otlp", NO_OTLP);
-        }
         let metrics = settings.table("metrics").and_then(|t| PrometheusSettings::read(&t));
         let spans = settings.table("telemetry").is_some_and(|table| spans::read(&table));
-        let machines = otlp.iter().map(|otlp| (otlp.name.clone(), Takes::Everything));
-        let people = mail.iter().flat_map(|mail| mail.destinations()).map(|(name, _)| name);
-        let routes = machines.chain(people.map(|name| (name, Takes::ForPeople)));
-        let routes = routes.map(|(destination, takes)| Route { destination, takes }).collect();
-        Telling { routes, otlp, mail, metrics, spans }
+        let machine = |name: &DestinationName, only: &Only| Route {
+            destination: name.clone(),
+            takes: Takes::Everything,
+            only: only.clone(),
+        };
+        let mut routes: Vec<Route> =
+            otlp.iter().map(|otlp| machine(&otlp.name, &otlp.only)).collect();
+        routes.extend(webhooks.iter().map(|hook| machine(&hook.name, &hook.only)));
+        routes.extend(alertmanagers.iter().map(|one| machine(&one.name, &one.only)));
+        let machines =
+            ["otlp", "webhook", "alertmanager"].into_iter().find(|key| settings.has(key));
+        if routes.is_empty() && machines.is_none() {
+            settings.warn("otlp", NO_MACHINE);
+        }
+        for mail in &mail {
+            routes.extend(mail.destinations().map(|(destination, _)| Route {
+                destination,
+                takes: Takes::ForPeople,
+                only: mail.only.clone(),
+            }));
+        }
+        // Who is told by the journal alone is told nothing: it does not leave this machine by itself.
+        if let Some(key) = machines
+            && let Some(problem) = routing::untold(&routes, watched)
+        {
+            settings.warn(key, problem);
+        }
+        routes.extend(journals.iter().map(|journal| machine(&journal.name, &journal.only)));
+        Telling { routes, otlp, webhooks, alertmanagers, journals, mail, metrics, spans }
     }
 
     /// A sender for each OTLP receiver.
@@ -75,33 +125,47 @@ impl Telling {
         self.otlp.iter().map(sender).collect()
     }
 
-    /// The destinations: each OTLP receiver through its sender, each person by mail.
+    /// The destinations: each with what tells it, and how fast. What fires stands in `store`; there is none for what is
+    /// told when the log cannot be written.
     pub fn destinations(
         &self,
         senders: &[Arc<Sender>],
         origin: &str,
+        store: Option<&Arc<dyn Store>>,
         clock: &Arc<dyn Clock>,
     ) -> Vec<Destination> {
         let resource = resource(origin);
         let render: Render = Arc::new(catalogue::sentence);
-        let machine = |sender: &Arc<Sender>| Destination {
-            name: sender.settings().name.clone(),
-            emitter: Arc::new(OtlpEmitter::new(
-                sender.clone(),
-                resource.clone(),
-                render.clone(),
-                clock.clone(),
-            )),
-            pace: Pace::machine(),
+        let mut all = Vec::new();
+        let mut add = |name: &DestinationName, emitter: Arc<dyn Emitter>, pace| {
+            all.push(Destination { name: name.clone(), emitter, pace });
         };
+        for sender in senders {
+            let (resource, render, clock) = (resource.clone(), render.clone(), clock.clone());
+            let emitter = OtlpEmitter::new(sender.clone(), resource, render, clock);
+            add(&sender.settings().name, Arc::new(emitter), Pace::machine());
+        }
+        for hook in &self.webhooks {
+            let (resource, render, clock) = (resource.clone(), render.clone(), clock.clone());
+            let emitter = WebhookEmitter::new(hook.clone(), resource, render, clock);
+            add(&hook.name, Arc::new(emitter), Pace { beats: None, ..Pace::machine() });
+        }
+        for one in &self.alertmanagers {
+            let (render, clock) = (render.clone(), clock.clone());
+            let emitter = AlertmanagerEmitter::new(one.clone(), store.cloned(), render, clock);
+            add(&one.name, Arc::new(emitter), Pace::alertmanager(one.every));
+        }
+        for journal in &self.journals {
+            let emitter = JournaldEmitter::new(journal.clone(), render.clone());
+            add(&journal.name, Arc::new(emitter), Pace { beats: None, ..Pace::machine() });
+        }
         let working = attestd_checks::data::working_days();
-        let person = |(name, emitter)| Destination {
-            name,
-            emitter: Arc::new(emitter),
-            pace: Pace::person(working.clone()),
-        };
-        let people = self.mail.iter().flat_map(|mail| MailEmitter::each(mail, &render, clock));
-        senders.iter().map(machine).chain(people.map(person)).collect()
+        for (name, emitter) in
+            self.mail.iter().flat_map(|mail| MailEmitter::each(mail, &render, clock))
+        {
+            add(&name, Arc::new(emitter), Pace::person(working.clone()));
+        }
+        all
     }
 }
 
@@ -116,5 +180,4 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 const NO_MAIL: &str = "there is no [mail]: no person will be told of a lapse or a Critical alert";
-const NO_OTLP: &str =
-    "there is no [[otlp]]: the observability stack will be told nothing of alerts";
+const NO_MACHINE: &str = "there is no [[otlp]], [[webhook]] or [[alertmanager]]: the observability stack will be told nothing of alerts";

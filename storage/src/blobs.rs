@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use attestd_core::check::{Blob, sha256_hex};
 use attestd_core::store::StoreError;
 
+use crate::ballast::Ballast;
 use crate::fs::{self, FsError, at, chain};
 
 const DIRECTORY: &str = "blobs";
@@ -19,6 +20,7 @@ const ERASED: &str = "erased";
 /// The blobs of one store.
 #[derive(Debug)]
 pub(crate) struct Blobs {
+    ballast: Ballast,
     directory: PathBuf,
     /// Directories whose entries are known to be on disk: a rename just before a crash may not be.
     synced: Mutex<BTreeSet<PathBuf>>,
@@ -27,7 +29,8 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// The blobs of the store in this directory, which is made when the first is kept.
     pub fn of(store: &Path) -> Blobs {
-        Blobs { directory: store.join(DIRECTORY), synced: Mutex::default() }
+        let (ballast, directory) = (Ballast::of(store), store.join(DIRECTORY));
+        Blobs { ballast, directory, synced: Mutex::default() }
     }
 
     /// Keeps a blob; it is there after a power cut once this returns. One that is there already costs nothing.
@@ -35,8 +38,8 @@ impl Blobs {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(&blob.sha256);
         let directory = path.parent().expect("a blob's path has its directory");
-        fs::create_dir(&self.directory)?;
-        fs::create_dir(directory)?;
+        self.ballast.spend(|| fs::create_dir(&self.directory))?;
+        self.ballast.spend(|| fs::create_dir(directory))?;
         if !synced.contains(directory) {
             fs::sync_dir(&self.directory)?;
             fs::sync_dir(directory)?;
@@ -47,11 +50,11 @@ impl Blobs {
             return Ok(());
         }
         let new = self.directory.join(NEW);
-        let file = fs::open_or_create(&new)?;
+        let file = self.ballast.spend(|| fs::open_or_create(&new))?;
         fs::cut(&file, &new, 0)?;
-        fs::write_at(&file, &new, &blob.bytes, 0)?;
+        self.ballast.spend(|| fs::write_at(&file, &new, &blob.bytes, 0))?;
         fs::sync_data(&file, &new)?;
-        fs::rename(&new, &path)?;
+        self.ballast.spend(|| fs::rename(&new, &path))?;
         fs::sync_dir(directory)
     }
 

@@ -38,6 +38,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Whether the file system has no room for it: unlike any other failure, one that making room ends.
+pub(crate) fn is_full(error: &FsError) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    error.doing != SYNC && matches!(error.source.kind(), StorageFull | QuotaExceeded)
+}
+
 /// Opens an existing file, for reading only.
 pub(crate) fn open(path: &Path) -> Result<File, FsError> {
     File::open(path).map_err(at("open", path))
@@ -45,18 +51,16 @@ pub(crate) fn open(path: &Path) -> Result<File, FsError> {
 
 /// Opens a file for reading and writing, and makes it where it is not there.
 pub(crate) fn open_or_create(path: &Path) -> Result<File, FsError> {
-    faults::check("open", path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.open(path).map_err(at("open", path))
+    again("open", path, || options.open(path))
 }
 
 /// Makes a file, which must not be there yet.
 pub(crate) fn create_new(path: &Path) -> Result<File, FsError> {
-    faults::check("create", path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
-    options.open(path).map_err(at("create", path))
+    again("create", path, || options.open(path))
 }
 
 /// Makes a directory and those above it, and syncs the one it is listed in.
@@ -64,7 +68,7 @@ pub(crate) fn create_dir(path: &Path) -> Result<(), FsError> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path).map_err(at("create directory", path))?;
+    again("create directory", path, || std::fs::create_dir_all(path))?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
@@ -80,7 +84,8 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), FsError> {
         Some(parent) if !parent.as_os_str().is_empty() => create_dir(parent)?,
         _ => {}
     }
-    std::fs::DirBuilder::new().mode(0o700).create(path).map_err(at("create directory", path))?;
+    let mut builder = std::fs::DirBuilder::new();
+    again("create directory", path, || builder.mode(0o700).create(path))?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
@@ -91,10 +96,9 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), FsError> {
 /// returns, and until then the one before is.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let new = path.with_added_extension("new");
-    faults::check("open", &new)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(&new).map_err(at("open", &new))?;
+    let file = again("open", &new, || options.open(&new))?;
     write_at(&file, &new, bytes, 0)?;
     sync_data(&file, &new)?;
     rename(&new, path)?;
@@ -116,44 +120,89 @@ pub(crate) fn copy(from: &Path, to: &Path, length: u64) -> Result<(), FsError> {
     sync_data(&new, to)
 }
 
-/// Writes all of `bytes` at `offset`.
-pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), FsError> {
-    faults::check("write", path)?;
-    file.write_all_at(bytes, offset).map_err(at("write", path))
+/// Removes a file, if it is there; it stays away after a power cut.
+pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
+    match again("remove", path, || std::fs::remove_file(path)) {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_dir(path.parent().expect("a file's path has its directory")),
+    }
 }
 
-/// Syncs what was written, and the length; never called again on a file for which it failed (S1).
+/// Writes all of `bytes` at `offset`; what was written in part is written on.
+pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<(), FsError> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let rest = &bytes[done..];
+        let rest = &rest[..faults::part(path, rest.len())];
+        match again("write", path, || file.write_at(rest, offset + done as u64))? {
+            0 => return Err(at("write", path)(io::ErrorKind::WriteZero.into())),
+            written => done += written,
+        }
+    }
+    Ok(())
+}
+
+/// Syncs what was written, and the length. Never called again on a file for which it failed, and not tried again even
+/// when interrupted, as the standard library would (S1).
 pub(crate) fn sync_data(file: &File, path: &Path) -> Result<(), FsError> {
-    faults::check("sync", path)?;
-    file.sync_data().map_err(at("sync", path))
+    #[cfg(feature = "shim")]
+    if crate::shim::instead_of_sync() {
+        return Ok(());
+    }
+    faults::check(SYNC, path)
+        .and_then(|()| Ok(nix::unistd::fdatasync(file)?))
+        .map_err(at(SYNC, path))
 }
 
 /// Syncs a directory: what was made or renamed in it stays.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), FsError> {
-    faults::check("sync", path)?;
-    let directory = File::open(path).map_err(at("open directory", path))?;
-    directory.sync_all().map_err(at("sync directory", path))
+    let directory = again("open directory", path, || File::open(path))?;
+    sync_all(&directory, path)
 }
 
 /// Cuts a file to `length` bytes, and syncs it.
 pub(crate) fn cut(file: &File, path: &Path, length: u64) -> Result<(), FsError> {
-    file.set_len(length).map_err(at("cut", path))?;
-    file.sync_all().map_err(at("sync", path))
+    again("cut", path, || file.set_len(length))?;
+    sync_all(file, path)
 }
 
 /// Renames a file or directory within one file system.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
-    faults::check("rename", from)?;
-    std::fs::rename(from, to).map_err(at("rename", from))
+    again("rename", from, || std::fs::rename(from, to))
 }
 
-/// Removes a file, and syncs the directory it was in; one that is not there is gone already.
-pub(crate) fn remove(path: &Path) -> Result<(), FsError> {
-    faults::check("remove", path)?;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(at("remove", path)(error)),
-        Ok(()) => sync_dir(path.parent().expect("a file's path has its directory")),
+/// Makes sure of room for `length` bytes in a file.
+pub(crate) fn allocate(file: &File, path: &Path, length: u64) -> Result<(), FsError> {
+    let length = i64::try_from(length).expect("far below 8 EiB");
+    again("allocate", path, || Ok(nix::fcntl::posix_fallocate(file, 0, length)?))
+}
+
+/// How many bytes the file system of a directory has left for such as us.
+pub(crate) fn available(directory: &Path) -> Result<u64, FsError> {
+    let found = nix::sys::statvfs::statvfs(directory).map_err(io::Error::from);
+    let found = found.map_err(at("ask for room in", directory))?;
+    Ok(faults::room(directory, found.blocks_available() * found.fragment_size()))
+}
+
+/// What is being done when a sync fails.
+const SYNC: &str = "sync";
+
+fn sync_all(file: &File, path: &Path) -> Result<(), FsError> {
+    faults::check(SYNC, path).and_then(|()| Ok(nix::unistd::fsync(file)?)).map_err(at(SYNC, path))
+}
+
+/// Does it, and again where it was interrupted.
+fn again<T>(
+    doing: &'static str,
+    path: &Path,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> Result<T, FsError> {
+    loop {
+        match faults::check(doing, path).and_then(|()| call()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map_err(at(doing, path)),
+        }
     }
 }
 
@@ -168,59 +217,21 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>, FsError> {
     Ok(names)
 }
 
-/// Faults that a test puts under a directory of its own.
 #[cfg(test)]
-pub(crate) mod faults {
-    use super::*;
-    use std::sync::{Mutex, PoisonError};
-
-    struct Planned {
-        doing: &'static str,
-        under: PathBuf,
-        /// So many more are let through first.
-        after: usize,
-        times: usize,
-    }
-
-    static PLANNED: Mutex<Vec<Planned>> = Mutex::new(Vec::new());
-
-    /// The next `times` calls that are `doing` something to a path under `under` fail with EIO.
-    pub(crate) fn plan(doing: &'static str, under: &Path, times: usize) {
-        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.push(Planned { doing, under: under.to_owned(), after: 0, times });
-    }
-
-    /// The call after the next `after` that are `doing` something to a path under `under` fails with EIO.
-    pub(crate) fn plan_after(doing: &'static str, under: &Path, after: usize) {
-        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.push(Planned { doing, under: under.to_owned(), after, times: 1 });
-    }
-
-    /// Nothing under `under` fails any more.
-    pub(crate) fn forget(under: &Path) {
-        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.retain(|planned| !planned.under.starts_with(under));
-    }
-
-    pub(super) fn check(doing: &'static str, path: &Path) -> Result<(), FsError> {
-        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = |p: &&mut Planned| p.doing == doing && p.times > 0 && path.starts_with(&p.under);
-        let Some(fault) = planned.iter_mut().find(due) else { return Ok(()) };
-        if fault.after > 0 {
-            fault.after -= 1;
-            return Ok(());
-        }
-        fault.times -= 1;
-        const EIO: i32 = 5;
-        Err(at(doing, path)(io::Error::from_raw_os_error(EIO)))
-    }
-}
-
+pub(crate) mod faults;
 #[cfg(not(test))]
 mod faults {
     use super::*;
 
-    pub(super) fn check(_: &'static str, _: &Path) -> Result<(), FsError> {
+    pub(super) fn check(_: &'static str, _: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    pub(super) fn part(_: &Path, length: usize) -> usize {
+        length
+    }
+
+    pub(super) fn room(_: &Path, available: u64) -> u64 {
+        available
     }
 }

@@ -7,6 +7,7 @@ use attestd_core::record::Record;
 use attestd_core::state::{Changed, State};
 use attestd_core::store::StoreError;
 
+use crate::ballast;
 use crate::behind::Behind;
 use crate::fold::Fold;
 use crate::frame;
@@ -116,6 +117,10 @@ impl Kept {
         tracing::warn!(error = %why, "The projection cannot be believed; rebuilding it from the log.");
         if let Some(projection) = self.projection.take() {
             projection.abandon();
+        }
+        // A full disk is what breaks sled most often.
+        if let Err(error) = ballast::make_room(&self.store) {
+            tracing::warn!(%error, "There is no room for the projection.");
         }
         self.behind = Behind::default();
         match remake(&self.store, &reader.log, state.size) {

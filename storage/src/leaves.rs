@@ -1,6 +1,7 @@
 //! Records on their way into the tree: while the log is opened, and when the tree's files do not serve.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
 use attestd_core::merkle::{Hash, leaf_hash};
 use attestd_core::store::StoreError;
@@ -83,7 +84,6 @@ impl Log {
     /// Brings the tree to the size of the log; where its files do not serve, in memory.
     pub fn settle_tree(
         &mut self,
-        mode: Mode,
         kept: Result<(), FsError>,
         why: Option<String>,
         found: &mut Found,
@@ -91,7 +91,7 @@ impl Log {
         let size = self.len();
         let in_files = || {
             kept.map_err(|error| chain(&error))?;
-            if found.damage.is_some() || mode == Mode::Look {
+            if found.damage.is_some() {
                 return Ok(None);
             }
             let known = self.tree.head().size;
@@ -119,6 +119,16 @@ impl Log {
                 Err(error) => found.damage = found.damage.take().or(Some(error.to_string())),
             }
         }
+    }
+
+    /// The tree, with a leaf for every record.
+    pub fn whole_tree(&self) -> Result<&Hashes, StoreError> {
+        let mut grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*grown {
+            self.grow_tree(&self.tree)?;
+            *grown = true;
+        }
+        Ok(&self.tree)
     }
 
     /// Adds to a tree the records that it does not have.

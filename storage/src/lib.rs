@@ -2,6 +2,7 @@
 //! always be thrown away.
 
 pub mod backup;
+mod ballast;
 mod behind;
 mod blobs;
 mod block;
@@ -27,6 +28,8 @@ mod record;
 mod remnant;
 mod retain;
 mod segment;
+#[cfg(feature = "shim")]
+pub mod shim;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -37,6 +40,7 @@ mod verbatim;
 mod walk;
 mod writer;
 
+pub use ballast::has_room;
 pub use fs::FsError;
 pub use memory::{Fault, MemoryStore};
 pub use offline::{Offline, read as read_offline};

@@ -28,7 +28,10 @@ pub(crate) fn take(directory: &Path) -> Result<Lock, OpenError> {
         }
         Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error).into()),
     }
-    write_pid(&file, &path)?;
+    // Whose it is, is only for the message: a full disk is no reason to go without the lock.
+    if let Err(error) = write_pid(&file, &path) {
+        tracing::warn!(%error, "The lock does not say whose it is.");
+    }
     Ok(Lock(file))
 }
 

@@ -10,6 +10,7 @@ use attestd_core::record::FORMAT;
 use attestd_core::store::StoreError;
 use serde::Deserialize;
 
+use crate::ballast::Ballast;
 use crate::frame::{self, Search};
 use crate::fs::{self, FsError, at, chain};
 use crate::leaves::{self, Leaves};
@@ -23,17 +24,25 @@ pub(crate) const DIRECTORY: &str = "log";
 /// When a segment has this many bytes, the next begins: small enough to copy and check one by one, large enough that
 /// ten years are a few dozen.
 pub(crate) const SEGMENT_MAX: u32 = 64 << 20;
+/// How much room a segment is given at a time, in bytes: some thousand records for one more sync of the file's length.
+const ROOM: u64 = 256 << 10;
 
 /// The log, open.
 #[derive(Debug)]
 pub(crate) struct Log {
     directory: PathBuf,
     segment_max: u32,
+    /// Whether it is to be written.
+    owns: bool,
+    /// What is given up when the disk is full.
+    pub ballast: Ballast,
     segments: RwLock<Vec<Segment>>,
     /// What is left of pruned segments, where there are such.
     remnant: RwLock<Option<Arc<Remnant>>>,
     /// The hashes of the tree over it.
     pub tree: Hashes,
+    /// Whether it is as large as the log: who only looks at the log hashes it when asked for a hash.
+    pub grown: Mutex<bool>,
     /// Held while appending; what failed once fails for ever (S1).
     failed: Mutex<Option<String>>,
 }
@@ -59,6 +68,7 @@ pub(crate) enum Mode {
 impl Log {
     /// Opens the log in the store's directory: checks the CRC of every frame, and parses no record but a `start`.
     pub fn open(store: &Path, mode: Mode, segment_max: u32) -> Result<(Log, Found), OpenError> {
+        let ballast = Ballast::of(store);
         let directory = store.join(DIRECTORY);
         if mode == Mode::Own {
             fs::create_dir(&directory)?;
@@ -98,7 +108,7 @@ impl Log {
             found.damage = Some(format!("no segment begins at record {begin}"));
         }
         let firsts = if found.damage.is_none() { firsts } else { Vec::new() };
-        if let Some(remnant) = &remnant {
+        if let Some(remnant) = remnant.as_ref().filter(|_| mode == Mode::Own) {
             leaves.take_pruned(remnant);
         }
         for (place, first) in firsts.iter().enumerate() {
@@ -111,7 +121,9 @@ impl Log {
             let path = directory.join(segment::name(*first));
             let own = mode == Mode::Own;
             let (mut segment, end) = Segment::scan(path, *first, own, |index, bytes| {
-                leaves.take(index, bytes);
+                if own {
+                    leaves.take(index, bytes);
+                }
                 refuse_newer(index, bytes)
             })?;
             let last = place + 1 == firsts.len();
@@ -125,7 +137,7 @@ impl Log {
                         break;
                     }
                     if mode == Mode::Own {
-                        found.mended.push(cut_torn(&directory, &mut segment)?);
+                        found.mended.push(cut_torn(&directory, &mut segment, &ballast)?);
                     }
                     if segment.end == 0 {
                         continue;
@@ -135,13 +147,24 @@ impl Log {
             segments.push(segment);
         }
         if segments.is_empty() && mode == Mode::Own && found.damage.is_none() {
-            segments.push(Segment::create(&directory, begin)?);
+            segments.push(Segment::create(&directory, begin, &ballast)?);
+        }
+        let owns = mode == Mode::Own && found.damage.is_none();
+        if let Some(tail) = segments.last().filter(|_| owns) {
+            // What a process wrote and was killed before syncing: nothing may be told of it before it is on disk (D2).
+            fs::sync_data(&tail.file, &tail.path)?;
+            fs::sync_dir(&directory)?;
+            fs::sync_dir(store)?;
         }
         let kept = leaves.done();
         let (segments, remnant) = (RwLock::new(segments), RwLock::new(remnant));
+        let failed = Mutex::new(None);
+        let grown = Mutex::new(mode == Mode::Own);
         let mut log =
-            Log { directory, segment_max, segments, remnant, tree, failed: Mutex::new(None) };
-        log.settle_tree(mode, kept, no_tree, &mut found);
+            Log { directory, segment_max, owns, ballast, segments, remnant, tree, grown, failed };
+        if mode == Mode::Own {
+            log.settle_tree(kept, no_tree, &mut found);
+        }
         Ok((log, found))
     }
 
@@ -212,7 +235,7 @@ impl Log {
             StoreError::Log(error)
         })?;
         let leaves: Vec<Hash> = records.iter().map(|bytes| leaves::hash(bytes)).collect();
-        if let Err(error) = self.tree.append(&leaves) {
+        if let Err(error) = self.ballast.spend(|| self.tree.append(&leaves)) {
             // These records are in the log, and the next start makes their hashes again; nothing more is taken.
             *failed = Some(chain(&error));
         }
@@ -239,6 +262,12 @@ impl Log {
         }
     }
 
+    /// Says so where an append failed, or what had to come before one: nothing may be tried again (S1).
+    pub fn usable(&self) -> Result<(), StoreError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map_or(Ok(()), |error| Err(StoreError::Log(error.clone())))
+    }
+
     /// Makes every later append fail: what a record names could not be written before it (D2).
     pub fn fail(&self, error: String) -> StoreError {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,14 +288,9 @@ impl Log {
         Ok(frame[frame::HEADER..].to_vec())
     }
 
-    /// The CRC in the frame at `index`.
+    /// What the record at `index` is known by.
     pub fn crc(&self, index: u64) -> Result<u32, StoreError> {
-        if index < self.oldest() {
-            return Ok(frame::checksum(&self.read(index)?));
-        }
-        let frame = self.frame(index)?;
-        let header = frame.first_chunk().copied().and_then(frame::header);
-        Ok(header.ok_or_else(|| rotten(index))?.1)
+        Ok(frame::checksum(&self.read(index)?))
     }
 
     fn frame(&self, index: u64) -> Result<Vec<u8>, StoreError> {
@@ -290,39 +314,72 @@ impl Log {
         let mut frames = Vec::new();
         let mut starts = Vec::with_capacity(records.len());
         for record in records {
+            let goes_on = !starts.is_empty();
             starts.push(frames.len() as u32);
-            frame::encode(record, &mut frames);
+            frame::encode(record, goes_on, &mut frames);
         }
-        let room = |segment: &Segment| {
-            segment.offsets.is_empty()
-                || u64::from(segment.end) + frames.len() as u64 <= self.segment_max.into()
-        };
-        if !self.segments().last().is_some_and(room) {
+        let length = frames.len() as u32;
+        let fits =
+            |s: &Segment| s.offsets.is_empty() || s.end.saturating_add(length) <= self.segment_max;
+        if !self.segments().last().is_some_and(fits) {
             self.begin_segment()?;
         }
-        let (file, path, end) = {
+        let (file, path, end, mut room) = {
             let segments = self.segments();
             let tail = segments.last().expect("one was made just now if there was none");
-            (Arc::clone(&tail.file), tail.path.clone(), tail.end)
+            (Arc::clone(&tail.file), tail.path.clone(), tail.end, tail.room)
         };
-        fs::write_at(&file, &path, &frames, end.into())?;
+        let written = u64::from(end) + u64::from(length);
+        let more = written.next_multiple_of(ROOM).min(self.segment_max.into());
+        let mut tried = None;
+        if written > room && more > written {
+            frames.resize((more - u64::from(end)) as usize, 0);
+            tried = Some(fs::write_at(&file, &path, &frames, end.into()));
+            frames.truncate(length as usize);
+        }
+        match tried {
+            Some(Ok(())) => room = more,
+            Some(Err(error)) if !fs::is_full(&error) => return Err(error),
+            _ => {
+                let write = || fs::write_at(&file, &path, &frames, end.into());
+                self.ballast.spend(write)?;
+                room = room.max(written);
+            }
+        }
         fs::sync_data(&file, &path)?;
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         let tail = segments.last_mut().expect("there is one still: the newest is never removed");
         let first = tail.next();
         tail.offsets.extend(starts.iter().map(|start| end + start));
-        tail.end = end + frames.len() as u32;
+        (tail.end, tail.room) = (end + length, room);
         Ok(first)
     }
 
     fn begin_segment(&self) -> Result<(), FsError> {
-        let segment = Segment::create(&self.directory, self.len())?;
-        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let first = segments.last().map_or(0, Segment::next);
+        if let Some(full) = segments.last_mut() {
+            full.give_back_room()?;
+        }
+        segments.push(Segment::create(&self.directory, first, &self.ballast)?);
         Ok(())
     }
 
     fn segments(&self) -> RwLockReadGuard<'_, Vec<Segment>> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Log {
+    /// A log that was closed well is its records and nothing else.
+    fn drop(&mut self) {
+        let owns = self.owns && self.usable().is_ok();
+        let segments = self.segments.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tail) = segments.last_mut().filter(|_| owns)
+            && let Err(error) = tail.give_back_room()
+        {
+            tracing::warn!(%error, "The log keeps room for more at its end.");
+        }
     }
 }
 
@@ -360,28 +417,30 @@ fn damage_in(segment: &Segment, last: bool) -> Result<Option<String>, FsError> {
     })
 }
 
-/// Keeps a torn tail aside and cuts it; a segment of which not even the header is good goes with it.
-fn cut_torn(directory: &Path, segment: &mut Segment) -> Result<String, FsError> {
-    let (rest, length) = segment.rest()?;
+/// Keeps a torn tail aside, up to its last byte that is not zero, and cuts it; a segment of which not even the header is
+/// good goes with it.
+fn cut_torn(directory: &Path, segment: &mut Segment, ballast: &Ballast) -> Result<String, FsError> {
+    let (mut rest, _) = segment.rest()?;
+    rest.truncate(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     let next = segment.next();
     let aside = (0u64..)
         .map(|n| directory.join(format!("torn-{next}-{n}.bin")))
         .find(|path| !path.exists())
         .expect("fewer torn tails than numbers");
-    let file = fs::create_new(&aside)?;
-    fs::write_at(&file, &aside, &rest, 0)?;
+    let file = ballast.spend(|| fs::create_new(&aside))?;
+    ballast.spend(|| fs::write_at(&file, &aside, &rest, 0))?;
     fs::sync_data(&file, &aside)?;
     fs::sync_dir(directory)?;
     if segment.end == 0 {
-        std::fs::remove_file(&segment.path).map_err(at("remove", &segment.path))?;
-        fs::sync_dir(directory)?;
+        fs::remove(&segment.path)?;
     } else {
         fs::cut(&segment.file, &segment.path, segment.end.into())?;
+        segment.room = segment.end.into();
     }
-    let cut = length - u64::from(segment.end);
     Ok(format!(
-        "After {next} records the log ended in {cut} bytes that are no whole record; \
+        "After {next} records the log ended in {} bytes that are no whole record; \
          they were cut, and are kept in {}.",
+        rest.len(),
         aside.display()
     ))
 }
@@ -454,8 +513,9 @@ mod tests {
             log.append(&records()[..1]).expect("it goes on");
             let is_aside = |path: &&PathBuf| path.extension().is_some_and(|e| e == "bin");
             if let Some(aside) = files(store.path()).iter().find(is_aside) {
-                let aside = std::fs::read(aside).expect("read");
-                assert!(bytes[..length].ends_with(&aside), "what was cut at {length} is kept");
+                let (aside, cut) = (std::fs::read(aside).expect("read"), &bytes[..length]);
+                let end = cut.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                assert!(cut[..end].ends_with(&aside), "what was cut at {length} is kept");
             }
         }
     }

@@ -1,6 +1,8 @@
-//! A store in memory, for the simulation: the same fold over the same bytes, no threads, no waiting, and faults to order.
+//! A store in memory: the same fold over the same bytes, no threads, no waiting. For the simulation, with faults to order;
+//! and for a daemon that can read its log and not write it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attestd_core::check::{Blob, Evidence};
@@ -17,10 +19,18 @@ use crate::blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
 use crate::layout::Broken;
+use crate::lock::{self, Lock};
+use crate::log;
+use crate::offline::{self, Offline};
 use crate::past::{self, Recall};
 use crate::pending::Pending;
 use crate::reader;
 use crate::record::{self, Seal};
+use crate::store::OpenError;
+
+/// How many records a daemon that cannot write its log keeps in memory: a few hundred MB of whole runs at most, which is
+/// less than its unit allows, and weeks of unchanged ones.
+const OVER_MAX: usize = 100_000;
 
 /// A store in memory. Every commit is on its make-believe disk when it returns.
 #[derive(Debug, Default)]
@@ -40,7 +50,14 @@ pub enum Fault {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The log: the verbatim bytes of each record.
+    /// What is on disk and only read.
+    below: Option<Offline>,
+    /// How many records that is.
+    base: u64,
+    _lock: Option<Lock>,
+    /// Whether what is committed is gone with the process.
+    volatile: bool,
+    /// The log, from there on: the verbatim bytes of each record.
     log: Vec<Vec<u8>>,
     tree: Tree,
     /// A record whose sync failed but which a crash brings to light.
@@ -57,6 +74,27 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
         MemoryStore::default()
+    }
+
+    /// What a daemon does with that cannot write the log in a directory: reads what there is, goes on in memory, and
+    /// keeps others from it. What is committed is gone with the process. Says where the log is damaged, too.
+    pub fn instead_of(directory: &Path) -> Result<(MemoryStore, Option<String>), OpenError> {
+        let lock = match lock::take(directory) {
+            Err(OpenError::Held { directory, holder }) => {
+                return Err(OpenError::Held { directory, holder });
+            }
+            taken => taken.ok(), // where not even a file can be made there is nothing to keep from others
+        };
+        let mut inner = Inner { _lock: lock, volatile: true, ..Inner::default() };
+        if !directory.join(log::DIRECTORY).is_dir() {
+            return Ok((MemoryStore(Mutex::new(inner)), None));
+        }
+        let mut below = offline::read(directory)?;
+        let damage = below.damage.take();
+        let (state, entries) = below.take();
+        (inner.base, inner.fold, inner.entries) = (state.size, Fold::of(state), entries);
+        inner.below = Some(below);
+        Ok((MemoryStore(Mutex::new(inner)), damage))
     }
 
     /// The next commit meets this.
@@ -104,6 +142,9 @@ impl Inner {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.volatile && self.log.len() >= OVER_MAX {
+            return Err(StoreError::Log(format!("{OVER_MAX} records wait in memory for the disk")));
+        }
         let Draft { mut record, blobs } = draft;
         blobs::check(&blobs)?;
         if !self.fold.refers(&record, &|of| self.record(of).ok().and_then(record::subject_of_run)) {
@@ -132,10 +173,10 @@ impl Inner {
 
     fn fold_in(&mut self, record: &Record, bytes: Vec<u8>) -> Result<(), StoreError> {
         let index = self.fold.state.size;
-        let Inner { log, fold, .. } = self;
-        let older = |of: u64| {
-            let bytes = log.get(usize::try_from(of).ok()?)?;
-            record::subject_of_run(record::decode(of, bytes).ok()?)
+        let Inner { log, fold, below, base, .. } = self;
+        let older = |of| {
+            let bytes = verbatim(below.as_ref(), *base, log, of).ok()?;
+            record::subject_of_run(record::decode(of, &bytes).ok()?)
         };
         let changed =
             fold.apply(record, &older).map_err(|error| StoreError::Log(error.to_string()))?;
@@ -163,23 +204,40 @@ impl Inner {
     }
 
     fn record(&self, index: u64) -> Result<Record, StoreError> {
-        record::decode(index, self.bytes(index)?)
+        record::decode(index, &self.bytes(index)?)
     }
 
-    fn bytes(&self, index: u64) -> Result<&[u8], StoreError> {
-        let bytes = usize::try_from(index).ok().and_then(|index| self.log.get(index));
-        bytes.map(Vec::as_slice).ok_or_else(|| StoreError::Missing(format!("record {index}")))
+    fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        verbatim(self.below.as_ref(), self.base, &self.log, index)
     }
 
     fn recall<T>(&self, ask: impl Fn(&Recall) -> Result<T, Broken>) -> Result<T, StoreError> {
-        let bytes = |index| self.bytes(index).map(<[u8]>::to_vec);
+        let bytes = |index| self.bytes(index);
         past::from_memory(&self.entries, &bytes, 0..self.fold.state.size, ask)
     }
 
     fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
-        let blob = self.blobs.get(sha256);
-        let blob = blob.ok_or_else(|| StoreError::Missing(format!("blob {sha256}")))?;
-        Ok(blob.bytes.to_vec())
+        match (self.blobs.get(sha256), &self.below) {
+            (Some(blob), _) => Ok(blob.bytes.to_vec()),
+            (None, Some(below)) => below.blob(sha256),
+            (None, None) => Err(StoreError::Missing(format!("blob {sha256}"))),
+        }
+    }
+}
+
+/// The bytes of the record at `index`, of the log on disk or of the one in memory.
+fn verbatim(
+    below: Option<&Offline>,
+    base: u64,
+    log: &[Vec<u8>],
+    index: u64,
+) -> Result<Vec<u8>, StoreError> {
+    match (index.checked_sub(base), below) {
+        (None, Some(below)) => below.bytes(index),
+        (place, _) => {
+            let bytes = place.and_then(|place| log.get(usize::try_from(place).ok()?));
+            bytes.cloned().ok_or_else(|| StoreError::Missing(format!("record {index}")))
+        }
     }
 }
 
@@ -223,7 +281,12 @@ impl Store for MemoryStore {
     }
 
     fn head(&self) -> Result<Head, StoreError> {
-        Ok(self.inner().tree.head())
+        let inner = self.inner();
+        match inner.volatile {
+            // What is gone with the process must not be signed, nor what was not held against the newest checkpoint.
+            true => Err(StoreError::Log("the log is only read".to_owned())),
+            false => Ok(inner.tree.head()),
+        }
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
@@ -309,6 +372,32 @@ mod tests {
             assert_eq!(size(&next), expected, "{why}");
             wait(next.commit(draft(run("tls/a", 3, None)))).expect("the next process writes");
         }
+    }
+
+    #[test]
+    fn over_a_log_that_is_only_read_all_goes_on_and_nothing_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (disk, _) = crate::SledStore::open(directory.path()).expect("it opens");
+        for record in [start("o"), configured(&["otlp"]), run("tls/a", 1, Some(Change::Opened))] {
+            wait(disk.commit(draft(record))).expect("committed");
+        }
+        drop(disk);
+        let store = MemoryStore::instead_of(directory.path()).expect("it reads").0;
+        let held = crate::SledStore::open(directory.path()).err();
+        assert!(matches!(held, Some(OpenError::Held { .. })), "{held:?}");
+        let of = 2; // the run on disk
+        wait(store.commit(draft(crate::testing::same(of, 2)))).expect("committed");
+        let opened = run("tls/a", 3, Some(Change::Opened));
+        let index = wait(store.commit(draft(opened))).expect("committed").index;
+        assert_eq!((index, size(&store)), (4, 5));
+        let otlp = "otlp".parse().expect("a name");
+        let waiting = store.waiting(&otlp, 0, 10).expect("both logs are read");
+        assert_eq!(waiting.iter().map(|delivery| delivery.sequence).collect::<Vec<_>>(), [1, 2]);
+        let history = store.history(&crate::testing::query(None, 10)).expect("history");
+        assert_eq!(history.iter().map(|c| c.index).collect::<Vec<_>>(), [4, 3, 2]);
+        assert_eq!(store.evidence(3).expect("on disk"), store.evidence(2).expect("the same"));
+        drop(store);
+        assert_eq!(crate::read_offline(directory.path()).expect("it reads").state.size, 3);
     }
 
     #[test]

@@ -55,6 +55,19 @@ fn look(directory: &Path) -> Result<(Log, Found), OpenError> {
 const TRIES: usize = 3;
 
 impl Offline {
+    /// Takes the state and the history out; the records stay.
+    pub(crate) fn take(&mut self) -> (State, Entries) {
+        (std::mem::take(&mut self.state), std::mem::take(&mut self.entries))
+    }
+
+    pub(crate) fn bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
+        self.reader.log.read(index)
+    }
+
+    pub(crate) fn blob(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
+        self.reader.blobs.read(sha256)
+    }
+
     /// Records by subject and time, newest first; all that are in the log, whatever was pruned from sled.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Committed>, StoreError> {
         let committed = |index| Ok(Committed { index, record: self.record(index)? });

@@ -10,6 +10,7 @@ use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Record;
 use attestd_core::state::State;
 
+use crate::ballast;
 use crate::fs;
 use crate::layout::{self, Broken, Changes, Meta};
 use crate::log::Log;
@@ -178,7 +179,7 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
         && meta.config < meta.applied
     {
-        state.routes = configured.routes;
+        (state.routes, state.labels) = (configured.routes, configured.labels);
     }
     pairs.each(layout::SUBJECT, &mut |key, value| {
         let name = layout::name(key)?;
@@ -241,6 +242,10 @@ pub(crate) fn contained<T>(call: impl FnOnce() -> Result<T, Broken>) -> Result<T
 /// Moves a broken projection out of the way; says where to.
 pub(crate) fn move_aside(store: &Path) -> Result<String, Broken> {
     let from = store.join(DIRECTORY);
+    if !ballast::has_room(store) {
+        std::fs::remove_dir_all(&from).map_err(fs::at("remove", &from)).map_err(broken)?;
+        return Ok("It was removed: there is no room on the disk to keep it.".to_owned());
+    }
     let aside = (0..ASIDE_MAX).map(|n| store.join(format!("sled.corrupt-{n}")));
     match aside.into_iter().find(|path| !path.exists()) {
         Some(to) => {

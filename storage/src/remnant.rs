@@ -1,7 +1,7 @@
 //! What is left of pruned segments: the records that are still referred to, and what was so at their end, so that the
 //! projection can still be made. One file, `log/INDEX.kept`; INDEX is the first record that stands in a segment.
 //!
-//! A header as a segment's (with its own magic), then items, each framed as a record is: `p` and the `pruned` record as
+//! A header as a segment's (with its own magic), then items, each with its length and checksum: `p` and the `pruned` record as
 //! JSON; `h`, the leaf hashes of the records before INDEX, in order, some at a time; `r`, a record's index (u64, big-endian) and its bytes; `s`, a key's length (u32, big-endian), a key of the
 //! projection and its sealed value; at last `e`. A file without its `e` was never given its name.
 
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use attestd_core::merkle::Hash;
 use attestd_core::record::Pruned;
 
-use crate::frame;
 use crate::fs::{self, FsError, at};
 use crate::layout::Changes;
 
@@ -22,6 +21,8 @@ use crate::layout::Changes;
 const HEADER: usize = 24;
 const MAGIC: [u8; 8] = *b"attestk\n";
 const VERSION: u32 = 1;
+/// Length (u32) and CRC-32C of length and item (u32), little-endian, before each item.
+const ITEM_HEADER: u64 = 8;
 /// The most bytes of an item: the largest state of a subject, whose alerts a record could hold, many times over.
 const ITEM_MAX: usize = 16 << 20;
 /// Leaf hashes in an item.
@@ -138,7 +139,7 @@ impl Remnant {
         let mut hashed = 0;
         loop {
             let item = read_item(&mut reader).ok_or_else(|| bad(place))?;
-            let (body, length) = (place + frame::HEADER as u64 + 1, item.len() - 1);
+            let (body, length) = (place + ITEM_HEADER + 1, item.len() - 1);
             match (item[0], &item[1..]) {
                 (b'p', json) => pruned = serde_json::from_slice(json).ok(),
                 (b'r', [index @ .., _]) if index.len() >= 8 => {
@@ -220,7 +221,11 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn item(&mut self, tag: u8, first: &[u8], second: &[u8]) -> Result<(), FsError> {
-        frame::encode(&[&[tag], first, second].concat(), &mut self.bytes);
+        let item = [&[tag], first, second].concat();
+        let length = u32::try_from(item.len()).expect("an item is far below 4 GiB").to_le_bytes();
+        self.bytes.extend(length);
+        self.bytes.extend(checksum(length, &item));
+        self.bytes.extend(item);
         if self.bytes.len() >= WRITE { self.flush() } else { Ok(()) }
     }
 
@@ -234,16 +239,20 @@ impl Writer<'_> {
 
 /// The next item, if it is good and not empty.
 fn read_item(reader: &mut impl Read) -> Option<Vec<u8>> {
-    let mut start = [0; frame::HEADER];
-    reader.read_exact(&mut start).ok()?;
-    let [a, b, c, d, e, f, g, h] = start;
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    let (mut stated, mut sum) = ([0; 4], [0; 4]);
+    reader.read_exact(&mut stated).ok()?;
+    reader.read_exact(&mut sum).ok()?;
+    let length = u32::from_le_bytes(stated) as usize;
     if !(1..=ITEM_MAX).contains(&length) {
         return None;
     }
     let mut item = vec![0; length];
     reader.read_exact(&mut item).ok()?;
-    frame::is_good(&item, u32::from_le_bytes([e, f, g, h])).then_some(item)
+    (checksum(stated, &item) == sum).then_some(item)
+}
+
+fn checksum(length: [u8; 4], item: &[u8]) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(&length), item).to_le_bytes()
 }
 
 fn header(until: u64) -> [u8; HEADER] {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::ballast::Ballast;
 use crate::frame;
 use crate::fs::{self, FsError, at};
 
@@ -32,12 +33,14 @@ pub(crate) struct Segment {
     pub offsets: Vec<u32>,
     /// Where the last good frame ends, in bytes.
     pub end: u32,
+    /// Up to where there is room already, in bytes: zeros, that a sync need not note the file's length each time.
+    pub room: u64,
 }
 
 /// How the good frames of a segment end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// At the end of the file.
+    /// At the end of the file, or at zeros that go on to it: room for what comes next.
     Clean,
     /// At bytes that are no good frame, or no good header.
     Bad,
@@ -59,14 +62,14 @@ pub(crate) fn first_of(name: &str) -> Option<u64> {
 
 impl Segment {
     /// Makes a segment; it is there after a power cut once this returns.
-    pub fn create(directory: &Path, first: u64) -> Result<Segment, FsError> {
+    pub fn create(directory: &Path, first: u64, ballast: &Ballast) -> Result<Segment, FsError> {
         let path = directory.join(name(first));
-        let file = fs::create_new(&path)?;
-        fs::write_at(&file, &path, &header(first), 0)?;
+        let file = ballast.spend(|| fs::create_new(&path))?;
+        ballast.spend(|| fs::write_at(&file, &path, &header(first), 0))?;
         fs::sync_data(&file, &path)?;
         fs::sync_dir(directory)?;
-        let end = HEADER as u32;
-        Ok(Segment { first, path, file: Arc::new(file), offsets: Vec::new(), end })
+        let (end, room) = (HEADER as u32, HEADER as u64);
+        Ok(Segment { first, path, file: Arc::new(file), offsets: Vec::new(), end, room })
     }
 
     /// Reads a segment's frames in order, to where they end; `on_record` sees each record's index and bytes.
@@ -78,8 +81,11 @@ impl Segment {
     ) -> Result<(Segment, End), E> {
         let file = if writable { fs::open_or_create(&path)? } else { fs::open(&path)? };
         let file = Arc::new(file);
-        let mut segment = Segment { first, path, file, offsets: Vec::new(), end: 0 };
-        let end = segment.frames(&mut on_record)?;
+        let mut segment = Segment { first, path, file, offsets: Vec::new(), end: 0, room: 0 };
+        let end = match segment.frames(&mut on_record)? {
+            End::Bad if segment.end > 0 && segment.is_room()? => End::Clean,
+            end => end,
+        };
         Ok((segment, end))
     }
 
@@ -101,14 +107,15 @@ impl Segment {
                 frame::HEADER => {}
                 _ => return Ok(End::Bad),
             }
-            let Some((length, stated)) = frame::header(start) else { return Ok(End::Bad) };
-            bytes.resize(length, 0);
-            if self.fill(&mut reader, &mut bytes)? < length || !frame::is_good(&bytes, stated) {
+            let Some(header) = frame::header(start) else { return Ok(End::Bad) };
+            bytes.resize(header.length, 0);
+            let filled = self.fill(&mut reader, &mut bytes)?;
+            if filled < header.length || !frame::is_good(&bytes, header) {
                 return Ok(End::Bad);
             }
             on_record(self.first + self.offsets.len() as u64, &bytes)?;
             self.offsets.push(self.end);
-            self.end += (frame::HEADER + length) as u32;
+            self.end += (frame::HEADER + header.length) as u32;
         }
     }
 
@@ -139,6 +146,22 @@ impl Segment {
             }
         }
         Ok(filled)
+    }
+
+    /// Whether there are but zeros after the good frames.
+    fn is_room(&mut self) -> Result<bool, FsError> {
+        let (rest, length) = self.rest()?;
+        self.room = length;
+        Ok(length <= FILE_MAX && rest.iter().all(|byte| *byte == 0))
+    }
+
+    /// Cuts off what room there is still, so that a closed log is its records and nothing else.
+    pub fn give_back_room(&mut self) -> Result<(), FsError> {
+        if self.room > self.end.into() {
+            fs::cut(&self.file, &self.path, self.end.into())?;
+        }
+        self.room = self.end.into();
+        Ok(())
     }
 
     /// The bytes from the end of the good frames to the end of the file, and how long the file is.

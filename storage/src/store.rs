@@ -15,6 +15,7 @@ use attestd_core::store::{Committed, Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{BoxFuture, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ballast;
 use crate::blobs::Blobs;
 use crate::entries::Entries;
 use crate::fold::Fold;
@@ -51,9 +52,28 @@ pub enum OpenError {
         /// The format that was found.
         version: u32,
     },
+    /// The disk is full, and so is what was kept for that day.
+    #[error("{} has {available} bytes left, which is too little to write to", directory.display())]
+    Full {
+        /// The store.
+        directory: PathBuf,
+        /// How much there is.
+        available: u64,
+    },
     /// The file system refused.
     #[error(transparent)]
     Fs(#[from] FsError),
+}
+
+impl OpenError {
+    /// Whether room on the disk is all that is missing.
+    pub fn is_full(&self) -> bool {
+        match self {
+            OpenError::Full { .. } => true,
+            OpenError::Fs(error) => fs::is_full(error),
+            OpenError::Held { .. } | OpenError::Newer { .. } => false,
+        }
+    }
 }
 
 /// The daemon's store.
@@ -82,7 +102,9 @@ impl SledStore {
     /// Opens the store in a directory, or begins one there; says what was mended, a sentence each, for a `recovered`
     /// record. A damaged log opens all the same, for reading only: see [`SledStore::damage`].
     pub fn open(directory: &Path) -> Result<(SledStore, Vec<String>), OpenError> {
-        SledStore::open_with(directory, SEGMENT_MAX)
+        let opened = SledStore::open_with(directory, SEGMENT_MAX)?;
+        opened.0.shared.reader.log.ballast.fill();
+        Ok(opened)
     }
 
     /// Opens it with segments of another size.
@@ -92,6 +114,7 @@ impl SledStore {
     ) -> Result<(SledStore, Vec<String>), OpenError> {
         fs::create_dir(directory)?;
         let lock = lock::take(directory)?;
+        ballast::make_room(directory)?;
         let (log, found) = Log::open(directory, Mode::Own, segment_max)?;
         let reader = Reader { log, blobs: Blobs::of(directory) };
         let mut mended = found.mended;

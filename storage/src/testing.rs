@@ -23,6 +23,26 @@ pub(crate) fn at(n: u64) -> Timestamp {
     start + SignedDuration::from_mins(i64::try_from(n).expect("a small number"))
 }
 
+/// A directory in memory where there is such a place: for tests that sync thousands of times, and not to try the disk.
+pub(crate) fn quick_directory() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a directory")
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let name = entry.expect("an entry").file_name();
+        let (from, to) = (from.join(&name), to.join(&name));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => drop(std::fs::copy(&from, &to).expect("copied")),
+        }
+    }
+}
+
 /// A draft without blobs.
 pub(crate) fn draft(record: Record) -> Draft {
     Draft { record, blobs: Vec::new() }
@@ -45,14 +65,12 @@ pub(crate) fn start(origin: &str) -> Record {
 
 /// A configuration with these destinations, who take every event.
 pub(crate) fn configured(destinations: &[&str]) -> Record {
-    let route = |name: &&str| Route {
-        destination: name.parse().expect("a destination"),
-        takes: Takes::Everything,
-    };
+    let route = |name: &&str| Route::new(name.parse().expect("a destination"), Takes::Everything);
     Record::Configured(Box::new(Configured {
         at: at(0),
         config: "0".repeat(64),
         checks: BTreeMap::new(),
+        labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
     }))
 }
@@ -169,6 +187,7 @@ fn event(change: Change) -> AlertEvent {
         worst: Severity::Critical,
         since: at(0),
         number: None,
+        labels: BTreeMap::new(),
         to: Vec::new(),
     }
 }

@@ -55,13 +55,17 @@ impl Verbatim<'_> {
     /// The root of the first `size` records' tree.
     pub fn root(&self, size: u64) -> Result<Hash, StoreError> {
         self.check_size(size)?;
-        self.0.log.tree.root(size).map_err(|error| StoreError::ReadOnly(chain(&error)))
+        self.0.log.whole_tree()?.root(size).map_err(|error| StoreError::ReadOnly(chain(&error)))
     }
 
     /// Stored hashes of a level, as `merkle` asks for them when it makes a proof.
     pub fn hashes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
         self.check_size(range.end.saturating_mul(256_u64.saturating_pow(level.into())))?;
-        self.0.log.tree.read(level, range).map_err(|error| StoreError::ReadOnly(chain(&error)))
+        self.0
+            .log
+            .whole_tree()?
+            .read(level, range)
+            .map_err(|error| StoreError::ReadOnly(chain(&error)))
     }
 
     /// The bytes of a tile.

@@ -105,6 +105,7 @@ impl Group<'_> {
             }
             Job::Tell(at, reply) => {
                 self.write();
+                self.shared.reader.log.ballast.refill();
                 answer(reply, self.tell(at));
             }
         }
@@ -112,6 +113,7 @@ impl Group<'_> {
 
     /// Addresses the record, makes it bytes, and keeps its blobs.
     fn prepare(&mut self, draft: Draft) -> Result<(Record, Vec<u8>), StoreError> {
+        self.shared.reader.log.usable()?;
         let Draft { mut record, blobs: mut named } = draft;
         blobs::check(&named)?;
         let subject = record::subject_of(&record);
@@ -277,7 +279,12 @@ fn has_events(record: &Record) -> bool {
 
 /// As much of the state as numbering events needs; its size counts the group's members that are in it.
 fn outbox_of(state: &State) -> State {
-    State { routes: state.routes.clone(), outbox: state.outbox.clone(), ..origins_of(state) }
+    State {
+        routes: state.routes.clone(),
+        labels: state.labels.clone(),
+        outbox: state.outbox.clone(),
+        ..origins_of(state)
+    }
 }
 
 fn queue(ahead: &mut State, record: &Record) {

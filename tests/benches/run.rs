@@ -187,6 +187,7 @@ fn configured(clock: &dyn Clock) -> Record {
         at: clock.now(),
         config: String::new(),
         checks: Default::default(),
+        labels: Default::default(),
         routes: Vec::new(),
     }))
 }

@@ -1,7 +1,9 @@
 //! Harness of the suites that cross crates: the simulation, and what starts real programs.
 
 pub mod golden;
+pub mod load;
 pub mod log;
+pub mod namespace;
 pub mod packs;
 pub mod program;
 pub mod receiver;

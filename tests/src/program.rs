@@ -166,6 +166,11 @@ impl Daemon {
         kill(Pid::from_raw(pid), signal).expect("a child of ours");
     }
 
+    /// How it ended, where it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
     /// How it ends, within a limit.
     pub fn end(mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;

@@ -23,7 +23,7 @@ use crate::sim::chance::Chance;
 /// An alert event as it was first accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// `attestd.event.id`.
+    /// `attestd.event.id`; empty where it is volatile.
     pub event: String,
     /// `attestd.alert.id`.
     pub alert: String,
@@ -63,8 +63,8 @@ pub struct Accepted {
     pub order: Vec<String>,
     /// How often one came that was there already.
     pub repeats: u64,
-    /// The codes of what was told without standing in the log.
-    pub volatile: Vec<String>,
+    /// What came marked volatile: it stands in no log, and has neither id nor sequence.
+    pub volatile: Vec<Told>,
     /// The checkpoints that came with heartbeats, signed notes.
     pub checkpoints: Vec<String>,
 }
@@ -150,11 +150,11 @@ impl Memory {
             accepted.checkpoints.extend(text(beat, "attestd.checkpoint"));
         }
         let alerts = records.iter().copied().filter(|r| r.event_name.starts_with("attestd.alert."));
-        let (volatile, lasting): (Vec<_>, Vec<_>) =
-            alerts.partition(|record| value(record, "attestd.event.volatile").is_some());
-        let codes = volatile.into_iter().filter_map(|record| text(record, "attestd.finding.code"));
-        accepted.volatile.extend(codes);
-        for told in lasting.into_iter().map(told) {
+        for told in alerts.map(told) {
+            if told.event.is_empty() {
+                accepted.volatile.push(told);
+                continue;
+            }
             match accepted.has.get(&told.event) {
                 None => {
                     accepted.order.push(told.event.clone());
@@ -171,12 +171,14 @@ impl Memory {
 
 fn told(record: &LogRecord) -> Told {
     let text = |name: &str| text(record, name).unwrap_or_else(|| panic!("{name} is text"));
+    let volatile = value(record, "attestd.event.volatile").is_some();
     let sequence = match value(record, "attestd.event.sequence") {
         Some(Value::IntValue(number)) => number,
+        None if volatile => 0,
         other => panic!("a sequence is a number, not {other:?}"),
     };
     Told {
-        event: text("attestd.event.id"),
+        event: if volatile { String::new() } else { text("attestd.event.id") },
         alert: text("attestd.alert.id"),
         sequence,
         subject: text("attestd.subject"),

@@ -316,6 +316,7 @@ impl Alert {
             worst: self.worst,
             since: self.since,
             number: (change == Change::Repeated).then_some(self.repeats),
+            labels: BTreeMap::new(),
             to: Vec::new(),
         }
     }

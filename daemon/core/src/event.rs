@@ -1,12 +1,14 @@
 //! Alert events: one change to be told, and what a destination is given of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::NOT_SEEN;
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
-use crate::name::{DestinationName, Subject};
+use crate::name::{CheckId, DestinationName, Subject};
 use crate::observation::Status;
 
 /// What changed.
@@ -49,6 +51,9 @@ impl Change {
     }
 }
 
+/// What the configuration says of a check besides: a team, a service; by name.
+pub type Labels = BTreeMap<String, String>;
+
 /// One change to be told, as it stands in its record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlertEvent {
@@ -64,6 +69,9 @@ pub struct AlertEvent {
     /// Which repeat this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
+    /// The labels that its check had; decided at commit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: Labels,
     /// Who is to be told, with each destination's gap-free sequence number; decided at commit (D3).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<Addressed>,
@@ -115,11 +123,14 @@ impl Delivery {
 pub struct Route {
     /// The destination.
     pub destination: DestinationName,
-    /// Which events it takes.
+    /// Whether it is a machine's or a person's.
     pub takes: Takes,
+    /// Which events of those.
+    #[serde(default, skip_serializing_if = "Only::is_everything")]
+    pub only: Only,
 }
 
-/// Which events a destination takes.
+/// Which events a destination takes where its rule says nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Takes {
@@ -130,18 +141,79 @@ pub enum Takes {
     ForPeople,
 }
 
-impl Takes {
-    /// Whether it takes this event.
-    pub fn accepts(self, event: &AlertEvent) -> bool {
-        match self {
-            Takes::Everything => true,
-            Takes::ForPeople => {
-                event.worst == Severity::Critical
-                    || event.finding.tier.is_some()
-                    || (event.finding.key.code.0 == NOT_SEEN.code
-                        && event.worst == Severity::Notice)
+/// A destination's rule: an event must be within each set that is not empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Only {
+    /// The worst severity that the alert has had, so that who was told of its beginning is told of its end. For a
+    /// person it stands in the place of Critical: what is dated is taken whatever its severity.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub severities: BTreeSet<Severity>,
+    /// The check's kind.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub kinds: BTreeSet<String>,
+    /// The check.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub checks: BTreeSet<CheckId>,
+    /// Labels that the check must have, all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: Labels,
+}
+
+/// What of an alert decides who takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Traits<'a> {
+    /// Its check.
+    pub check: &'a CheckId,
+    /// Its check's kind.
+    pub kind: &'a str,
+    /// Its check's labels.
+    pub labels: &'a Labels,
+    /// The finding as it is now.
+    pub finding: &'a Finding,
+    /// The worst severity it has had.
+    pub worst: Severity,
+}
+
+impl AlertEvent {
+    /// What decides who takes it.
+    pub fn traits<'a>(&'a self, check: &'a CheckId, kind: &'a str) -> Traits<'a> {
+        let AlertEvent { finding, worst, labels, .. } = self;
+        Traits { check, kind, labels, finding, worst: *worst }
+    }
+}
+
+impl Route {
+    /// A route without a rule of its own.
+    pub fn new(destination: DestinationName, takes: Takes) -> Route {
+        Route { destination, takes, only: Only::default() }
+    }
+
+    /// Whether an alert like this is told there.
+    pub fn accepts(&self, of: &Traits<'_>) -> bool {
+        let Only { severities, kinds, checks, labels } = &self.only;
+        let has = |(name, value)| of.labels.get(name) == Some(value);
+        let within = (kinds.is_empty() || kinds.contains(of.kind))
+            && (checks.is_empty() || checks.contains(of.check))
+            && labels.iter().all(has);
+        let severe = severities.contains(&of.worst);
+        within
+            && match self.takes {
+                Takes::Everything => severe || severities.is_empty(),
+                Takes::ForPeople => {
+                    severe
+                        || (severities.is_empty() && of.worst == Severity::Critical)
+                        || of.finding.tier.is_some()
+                        || (of.finding.key.code.0 == NOT_SEEN.code && of.worst == Severity::Notice)
+                }
             }
-        }
+    }
+}
+
+impl Only {
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        *self == Only::default()
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Component(String);
 #[serde(try_from = "String", into = "String")]
 pub struct PersonId(String);
 
-/// Where alert events go: the name of an OTLP destination, or `mail:PERSON`.
+/// Where alert events go: the name of a destination as configured, or `mail:PERSON`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DestinationName(String);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Addressed, AlertEvent, Change, Route};
-use crate::name::DestinationName;
+use crate::name::{DestinationName, Subject};
 
 /// What waits for every destination there is or ever was.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,11 +41,14 @@ impl Outbox {
         &self,
         event: &AlertEvent,
         alert_id: &str,
+        (subject, kind): (&Subject, &str),
         routes: &[Route],
         given: &mut BTreeMap<DestinationName, u64>,
     ) -> Vec<Addressed> {
         let mut to = Vec::new();
-        for route in routes.iter().filter(|route| route.takes.accepts(event)) {
+        for route in
+            routes.iter().filter(|route| route.accepts(&event.traits(&subject.check, kind)))
+        {
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
             if event.change == Change::Repeated && queue.is_some_and(waits) {

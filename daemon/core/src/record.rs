@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::alert::Alerts;
 use crate::check::{Evidence, Judgement, Reason};
-use crate::event::{AlertEvent, Route};
-use crate::name::{DestinationName, Subject};
+use crate::event::{AlertEvent, Labels, Route};
+use crate::name::{CheckId, DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::time::{Trust, Uptime};
 
@@ -92,6 +92,9 @@ pub struct Configured {
     pub config: String,
     /// The checks there are, with their kinds.
     pub checks: BTreeMap<String, String>,
+    /// The labels of those that have any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<CheckId, Labels>,
     /// Who is told what.
     pub routes: Vec<Route>,
 }
@@ -323,10 +326,10 @@ impl Record {
     }
 
     /// The events, to be addressed at commit.
-    pub fn events_mut(&mut self) -> Option<(Subject, &mut Vec<AlertEvent>)> {
+    pub fn events_mut(&mut self) -> Option<(&Subject, &str, &mut Vec<AlertEvent>)> {
         match self {
-            Record::Run(r) => Some((r.subject.clone(), &mut r.events)),
-            Record::Ticked(r) | Record::Retired(r) => Some((r.subject.clone(), &mut r.events)),
+            Record::Run(r) => Some((&r.subject, &r.kind, &mut r.events)),
+            Record::Ticked(r) | Record::Retired(r) => Some((&r.subject, &r.kind, &mut r.events)),
             _ => None,
         }
     }

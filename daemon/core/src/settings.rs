@@ -273,6 +273,14 @@ impl<'a> Settings<'a> {
         array.iter().filter_map(one).collect()
     }
 
+    /// A table, or the tables of an array of tables.
+    pub fn table_or_tables(&self, key: &'static str) -> Vec<Settings<'a>> {
+        match self.value(key).map(Spanned::get_ref) {
+            Some(DeValue::Table(_)) => self.table(key).into_iter().collect(),
+            _ => self.tables(key),
+        }
+    }
+
     /// The same settings under another name in messages (`check "portal"`).
     pub fn called(mut self, path: String) -> Settings<'a> {
         self.path = path;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alerts;
 use crate::check::Reason;
-use crate::event::{Delivery, Route, alert_id, event_id};
-use crate::name::{DestinationName, Subject};
+use crate::event::{Delivery, Labels, Route, alert_id, event_id};
+use crate::name::{CheckId, DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
@@ -29,6 +29,8 @@ pub struct State {
     pub config: u64,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// The labels of the checks that have any.
+    pub labels: BTreeMap<CheckId, Labels>,
     /// Every subject that has not been retired.
     pub subjects: BTreeMap<Subject, SubjectState>,
     /// How many history entries each retired subject has: should it come back, its ordinals go on from there.
@@ -215,6 +217,7 @@ impl State {
             Record::Configured(configured) => {
                 self.config = index;
                 self.routes = configured.routes.clone();
+                self.labels = configured.labels.clone();
             }
             Record::Run(run) => changed = self.run(index, run),
             Record::Same(same) => {
@@ -307,11 +310,12 @@ impl State {
 
     /// Decides who is told of the record's events, and numbers them; done once, just before the record is written.
     pub fn address(&self, record: &mut Record) {
-        let Some((subject, events)) = record.events_mut() else { return };
+        let Some((subject, kind, events)) = record.events_mut() else { return };
         let mut given = BTreeMap::new();
         for event in events {
-            let id = alert_id(self.store(), &subject, &event.finding.key, event.since);
-            event.to = self.outbox.address(event, &id, &self.routes, &mut given);
+            let id = alert_id(self.store(), subject, &event.finding.key, event.since);
+            event.labels = self.labels.get(&subject.check).cloned().unwrap_or_default();
+            event.to = self.outbox.address(event, &id, (subject, kind), &self.routes, &mut given);
         }
     }
 

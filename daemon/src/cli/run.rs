@@ -52,7 +52,9 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
         if std::env::var_os("JOURNAL_STREAM").is_none() {
             settle(&daemon, &stop).await;
             println!("{}", show::status(&daemon.server().status()));
-            println!("  The evidence log is signed with the key {}", daemon.verifier());
+            if let Some(key) = daemon.verifier() {
+                println!("  The evidence log is signed with the key {key}");
+            }
             println!("  Running; Ctrl-C ends it.");
         }
         daemon.run(stop, hangup).await?;

@@ -39,6 +39,8 @@ pub enum ListenError {
     TooLong(PathBuf),
 }
 
+const UNSIGNED: &str = "the log cannot be written, and what is not on disk is not signed";
+
 /// What answers are made from.
 pub struct Server {
     /// What the monitor and its runs share.
@@ -47,8 +49,8 @@ pub struct Server {
     pub monitor: mpsc::Sender<Message>,
     /// The checks in force, for explanations.
     pub checks: tokio::sync::watch::Receiver<Checks>,
-    /// What signs the log.
-    pub checkpoints: Arc<Checkpoints>,
+    /// What signs the log, where it can be written.
+    pub checkpoints: Option<Arc<Checkpoints>>,
     /// Who runs this.
     pub organisation: tokio::sync::watch::Receiver<String>,
 }
@@ -147,16 +149,22 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
         }
-        Request::Checkpoint => match server.checkpoints.clone().made().await {
-            Ok(note) => Answer::Checkpoint {
-                note: note.to_string(),
-                key: server.checkpoints.verifier().to_string(),
+        Request::Checkpoint => match &server.checkpoints {
+            None => Answer::Refused(UNSIGNED.to_owned()),
+            Some(checkpoints) => match checkpoints.clone().made().await {
+                Ok(note) => Answer::Checkpoint {
+                    note: note.to_string(),
+                    key: checkpoints.verifier().to_string(),
+                },
+                Err(error) => Answer::Refused(error.to_string()),
             },
-            Err(error) => Answer::Refused(error.to_string()),
         },
-        Request::Seal { sums } => match server.checkpoints.seal(&sums) {
-            Some(note) => Answer::Sealed(note),
-            None => Answer::Refused("only a SHA-256 is sealed".to_owned()),
+        Request::Seal { sums } => match &server.checkpoints {
+            None => Answer::Refused(UNSIGNED.to_owned()),
+            Some(checkpoints) => match checkpoints.seal(&sums) {
+                Some(note) => Answer::Sealed(note),
+                None => Answer::Refused("only a SHA-256 is sealed".to_owned()),
+            },
         },
     }
 }

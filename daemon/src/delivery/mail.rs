@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::event::Delivery;
+use attestd_core::event::{Delivery, Only};
 use attestd_core::time::Clock;
 use attestd_core::{BoxFuture, DestinationName, PersonId, Settings};
 use lettre::address::Address;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
-use super::otlp_sender::{CONNECT_MAX, chain, is_loopback};
+use super::http_client::{CONNECT_MAX, chain, is_loopback};
 use super::secret::{Source, read_text};
 use super::sentence::Render;
 use super::surroundings::{Surroundings, file, secret};
-use super::{EmitError, Emitter, mail_text};
+use super::{EmitError, Emitter, mail_text, routing};
 use attestd_core::text::plain;
 
 /// `[mail]`: one relay, and the people that get mail through it.
@@ -39,6 +39,8 @@ pub struct MailSettings {
     pub login: Option<Login>,
     /// The sender.
     pub from: Mailbox,
+    /// What each of them takes.
+    pub only: Only,
     /// The people that are told, with their addresses.
     pub to: Vec<(PersonId, Mailbox)>,
 }
@@ -59,8 +61,19 @@ pub enum MailTls {
 pub struct Login {
     /// The user.
     pub user: String,
-    /// Where the password is.
-    pub password: Source,
+    /// Whether what is there is a password or an access token (XOAUTH2).
+    pub proof: Proof,
+    /// Where it is; read anew for each connection, so that a token may be as short-lived as it likes.
+    pub secret: Source,
+}
+
+/// What shows the relay that we are who we say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A password, by PLAIN or LOGIN.
+    Password,
+    /// An access token of OAuth 2.0, which something else renews, by XOAUTH2.
+    Token,
 }
 
 impl MailSettings {
@@ -103,7 +116,8 @@ impl MailSettings {
             }
         });
         let login = login(table, around);
-        let to = recipients(table, people);
+        let only = routing::only(table, around.watched);
+        let to = recipients(table, people, around);
         let ca = file(table, "ca", around);
         table.finish();
         let (port_starttls, port_implicit, port_plain) = (587, 465, 25);
@@ -119,6 +133,7 @@ impl MailSettings {
             ca_bundle: around.ca_bundle.map(std::path::Path::to_owned),
             login,
             from: from?,
+            only,
             to,
         })
     }
@@ -136,17 +151,27 @@ pub fn destination(person: &PersonId) -> DestinationName {
 
 fn login(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<Login> {
     let user = table.text("user");
-    let password = secret(table, "password_file", around);
-    match (user, password) {
-        (Some(user), Some(password)) => Some(Login { user: user.value, password }),
+    let words = [("password", Proof::Password), ("xoauth2", Proof::Token)];
+    let proof = table.choice("auth", &words).unwrap_or(Proof::Password);
+    let (key, other) = match proof {
+        Proof::Password => ("password_file", "token_file"),
+        Proof::Token => ("token_file", "password_file"),
+    };
+    if table.has(other) {
+        let problem = format!("`{other}` does not go with this `auth`, but `{key}` does");
+        table.error(other, problem);
+    }
+    let secret = secret(table, key, "credential", around);
+    match (user, secret) {
+        (Some(user), Some(secret)) => Some(Login { user: user.value, proof, secret }),
         (Some(user), None) => {
-            if !table.has("password_file") && !table.has("credential") {
-                table.error_at(user.span, "`user` needs `password_file` or `credential`");
+            if !table.has(key) && !table.has("credential") {
+                table.error_at(user.span, format!("`user` needs `{key}` or `credential`"));
             }
             None
         }
         (None, Some(_)) => {
-            table.missing("user", "whose password it is");
+            table.missing("user", "whose it is");
             None
         }
         (None, None) => None,
@@ -156,6 +181,7 @@ fn login(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<Login> {
 fn recipients(
     table: &Settings<'_>,
     people: &BTreeMap<PersonId, Option<String>>,
+    around: &Surroundings<'_>,
 ) -> Vec<(PersonId, Mailbox)> {
     if !table.has("to") {
         table.missing("to", "the ids of the people who are told, such as [\"alice\"]");
@@ -170,7 +196,7 @@ fn recipients(
                 format!("{:?} is no [[person]]{hint}", text.value)
             }
             Some((_, None)) => format!("{:?} has no mail address", text.value),
-            Some((person, _)) if to.iter().any(|(known, _)| known == person) => {
+            Some((person, _)) if !around.named.borrow_mut().insert(destination(person)) => {
                 format!("{:?} is named twice", text.value)
             }
             Some((person, Some(address))) => match mailbox(address) {
@@ -274,9 +300,12 @@ fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executo
         .timeout(Some(CONNECT_MAX.max(GREETING_MAX)))
         .tls(tls);
     if let Some(login) = &settings.login {
-        let password = login.password.read().map_err(|error| error.to_string())?;
-        let credentials = Credentials::new(login.user.clone(), password.expose().to_owned());
+        let secret = login.secret.read().map_err(|error| error.to_string())?;
+        let credentials = Credentials::new(login.user.clone(), secret.expose().to_owned());
         builder = builder.credentials(credentials);
+        if login.proof == Proof::Token {
+            builder = builder.authentication(vec![Mechanism::Xoauth2]);
+        }
     }
     Ok(builder.build())
 }
@@ -333,10 +362,18 @@ mod tests {
                 "mail goes unprotected (`tls = \"none\"`) only to a relay on this machine",
             ),
             ("to = \"alice\"\nuser = \"u\"", "`user` needs `password_file` or `credential`"),
-            ("to = \"alice\"\ncredential = \"smtp\"", "[test] needs `user`: whose password it is"),
+            ("to = \"alice\"\ncredential = \"smtp\"", "[test] needs `user`: whose it is"),
             (
                 "to = \"alice\"\nuser = \"u\"\ncredential = \"../smtp\"",
                 "`credential` is the name of a LoadCredential=, without a path",
+            ),
+            (
+                "to = \"alice\"\nauth = \"xoauth2\"\nuser = \"u\"",
+                "`user` needs `token_file` or `credential`",
+            ),
+            (
+                "to = \"alice\"\nauth = \"xoauth2\"\nuser = \"u\"\npassword_file = \"x\"",
+                "`password_file` does not go with this `auth`, but `token_file` does",
             ),
             (
                 "to = \"alice\"\nport = 70000",

@@ -5,15 +5,15 @@ use std::time::SystemTime;
 
 use attestd_core::Timestamp;
 use attestd_core::check::sha256_hex;
-use attestd_core::event::{Change, Delivery};
-use attestd_core::finding::{Severity, Tier};
-use attestd_core::obligation::london;
+use attestd_core::event::Delivery;
+use attestd_core::finding::Severity;
 use lettre::Message;
-use lettre::message::Mailbox;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use serde_json::Value;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use super::sentence::{Render, Sentence};
+use super::card::Card;
+use super::mail_html;
+use super::sentence::Render;
 use attestd_core::text::plain;
 
 /// One mail about everything in `deliveries`. Its id follows from the events' ids, so that a mail that was sent twice
@@ -25,146 +25,73 @@ pub(super) fn message(
     render: &Render,
     now: Timestamp,
 ) -> Result<Message, String> {
-    let told: Vec<(&Delivery, Sentence)> = deliveries.iter().map(|d| (d, say(d, render))).collect();
+    let cards: Vec<Card> = deliveries.iter().map(|d| Card::of(d, render)).collect();
     let ids: Vec<&str> = deliveries.iter().map(|d| d.event_id.as_str()).collect();
     let ids = ids.join(" ");
-    let id = format!("<{}@{}>", &sha256_hex(ids.as_bytes())[..32], from.email.domain());
+    let hash = sha256_hex(ids.as_bytes());
+    let id = format!("<{}@{}>", &hash[..32], from.email.domain());
+    let boundary = &hash[32..];
     Message::builder()
         .from(from)
         .to(to)
-        .subject(subject(&told))
+        .subject(subject(&cards))
         .date(SystemTime::from(now))
         .message_id(Some(id))
         .raw_header(HeaderValue::new(EVENT_ID, ids))
         // RFC 3834: no holiday notices in return.
         .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
-        .header(ContentType::TEXT_PLAIN)
-        .body(body(&told))
+        .multipart(
+            MultiPart::alternative()
+                .boundary(format!("={boundary}="))
+                .singlepart(SinglePart::plain(body(&cards)))
+                .singlepart(SinglePart::html(mail_html::page(&cards, FOOT))),
+        )
         .map_err(|error| format!("the mail could not be made: {error}"))
 }
 
-fn say(delivery: &Delivery, render: &Render) -> Sentence {
-    let finding = &delivery.event.finding;
-    let said = render(&delivery.kind, &finding.key, &finding.values);
-    Sentence {
-        message: plain(&said.message, LINE_MAX),
-        remedy: plain(&said.remedy, LINE_MAX),
-        reference: plain(&said.reference, LINE_MAX),
-    }
-}
-
-fn subject(told: &[(&Delivery, Sentence)]) -> String {
-    let of = |delivery: &Delivery| plain(&delivery.subject.to_string(), SUBJECT_MAX / 2);
-    let text = match told {
-        [(delivery, sentence)] => {
-            format!("{}: {} ({})", heading(delivery), sentence.message, of(delivery))
-        }
+fn subject(cards: &[Card]) -> String {
+    let of = |card: &Card| plain(&card.subject, SUBJECT_MAX / 2);
+    let text = match cards {
+        [card] => format!("{} ({})", card.title(), of(card)),
         _ => {
-            let open = told.iter().filter(|(d, _)| !d.event.change.closes());
-            let critical = open.filter(|(d, _)| d.event.finding.severity == Severity::Critical);
+            let open = cards.iter().filter(|card| !card.closes);
+            let critical = open.filter(|card| card.severity == Severity::Critical);
             let critical = match critical.count() {
                 0 => String::new(),
                 count => format!(", {count} critical"),
             };
-            let mut subjects: Vec<String> = told.iter().map(|(d, _)| of(d)).collect();
+            let mut subjects: Vec<String> = cards.iter().map(of).collect();
             subjects.dedup();
-            format!("{} messages{critical}: {}", told.len(), subjects.join(", "))
+            format!("{} messages{critical}: {}", cards.len(), subjects.join(", "))
         }
     };
     plain(&format!("[attestd] {text}"), SUBJECT_MAX)
 }
 
-fn body(told: &[(&Delivery, Sentence)]) -> String {
+fn body(cards: &[Card]) -> String {
     let mut text = String::new();
-    for (number, (delivery, sentence)) in (1..).zip(told) {
-        if told.len() > 1 {
+    for (number, card) in (1..).zip(cards) {
+        if cards.len() > 1 {
             let _ = write!(text, "{number}. ");
         }
-        one(&mut text, delivery, sentence);
+        one(&mut text, card);
         text.push('\n');
     }
     text.push_str(FOOT);
     text
 }
 
-fn one(text: &mut String, delivery: &Delivery, sentence: &Sentence) {
-    let event = &delivery.event;
-    let finding = &event.finding;
-    let _ = writeln!(text, "{}: {}", heading(delivery), sentence.message);
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = writeln!(text, "   {name:<11}{value}");
-        }
-    };
-    let part = finding.key.component.as_ref().map(|c| format!(", {c}")).unwrap_or_default();
-    let what = format!("{} ({}){part}", delivery.subject, delivery.kind);
-    line("What:", &plain(&what, LINE_MAX));
-    line("Since:", &moment(event.since));
-    if event.change != Change::Opened {
-        line("Now:", &format!("{} at {}", event.change.as_str(), moment(delivery.at)));
+fn one(text: &mut String, card: &Card) {
+    let _ = writeln!(text, "{}", card.title());
+    for (name, value) in &card.lines {
+        let _ = writeln!(text, "   {:<11}{value}", format!("{name}:"));
     }
-    line("Due:", &due(&finding.values).unwrap_or_default());
-    line("Lead time:", &finding.tier.map(lead_time).unwrap_or_default());
-    if !event.change.closes() {
-        line("To do:", &sentence.remedy);
-    }
-    line("Rule:", &sentence.reference);
-    line("More:", &format!("attestd explain {}", delivery.subject.check));
-    if delivery.is_volatile() {
-        line("Event:", "in no record: the log cannot be written");
-    } else {
-        line("Event:", &format!("{}, number {}", delivery.event_id, delivery.sequence));
-    }
-}
-
-fn heading(delivery: &Delivery) -> String {
-    let event = &delivery.event;
-    let severity = match event.finding.severity {
-        Severity::Notice => "Notice",
-        Severity::Warning => "Warning",
-        Severity::Critical => "Critical",
-    };
-    match event.change {
-        Change::Resolved => "Resolved".to_owned(),
-        Change::Retired => "No longer watched".to_owned(),
-        Change::Eased => format!("{severity} (eased)"),
-        Change::Worsened => format!("{severity} (worse)"),
-        Change::Reminded => format!("{severity} (reminder)"),
-        Change::Repeated => match event.number {
-            Some(number) => format!("{severity} (repeat {number})"),
-            None => format!("{severity} (repeat)"),
-        },
-        Change::Opened => severity.to_owned(),
-    }
-}
-
-fn lead_time(tier: Tier) -> String {
-    let days = |count: i32| if count == 1 { "1 day".to_owned() } else { format!("{count} days") };
-    match tier.0 {
-        0 => "due today".to_owned(),
-        before if before > 0 => format!("{} before it is due", days(before)),
-        after => format!("{} overdue", days(after.saturating_neg())),
-    }
-}
-
-/// The day a finding is about, by the names that kinds give such a value.
-fn due(values: &std::collections::BTreeMap<String, Value>) -> Option<String> {
-    let value = DATED.iter().find_map(|name| values.get(*name))?;
-    Some(plain(value.as_str()?, LINE_MAX))
-}
-
-fn moment(at: Timestamp) -> String {
-    at.to_zoned(london()).strftime("%-d %B %Y %H:%M %Z").to_string()
 }
 
 const EVENT_ID: HeaderName = HeaderName::new_from_ascii_str("X-Attestd-Event-Id");
 const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
-/// The names of values that hold the day a finding is about.
-const DATED: &[&str] = &["due", "expires", "not_after", "deadline"];
 /// Characters of a subject: mail programs show fewer.
 const SUBJECT_MAX: usize = 150;
-/// Characters of one line, text from outside included.
-const LINE_MAX: usize = 600;
 const FOOT: &str = "\
 From attestd, which watches what we say that we meet. It tells by itself
 when this is put right; `attestd status` shows all. Mails with the same
@@ -174,7 +101,10 @@ Message-ID are the same mail.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::sentence::Sentence;
     use crate::delivery::trials::delivery;
+    use attestd_core::Tier;
+    use attestd_core::event::Change;
     use std::sync::Arc;
 
     fn render() -> Render {
@@ -211,6 +141,11 @@ Date: Mon, 23 Nov 2026 09:00:00 +0000
 Message-ID: <cef7fc13a38180936ffa263548908877@example.org>
 X-Attestd-Event-Id: e3
 Auto-Submitted: auto-generated
+MIME-Version: 1.0
+Content-Type: multipart/alternative;
+ boundary=\"=BOUNDARY=\"
+
+--=BOUNDARY=
 Content-Type: text/plain; charset=utf-8
 Content-Transfer-Encoding: 7bit
 
@@ -228,7 +163,12 @@ From attestd, which watches what we say that we meet. It tells by itself
 when this is put right; `attestd status` shows all. Mails with the same
 Message-ID are the same mail.
 ";
-        assert_eq!(mail, expected);
+        let boundary = mail.split("\n--=").nth(1).and_then(|rest| rest.split('=').next());
+        let mail = mail.replace(boundary.expect("a boundary"), "BOUNDARY");
+        let (text, page) =
+            mail.split_once("\n--=BOUNDARY=\nContent-Type: text/html").expect("two parts");
+        assert_eq!(text, expected);
+        assert!(page.contains("renew it"), "{page}");
     }
 
     #[test]
@@ -239,7 +179,7 @@ Message-ID are the same mail.
         assert!(mail.contains("Subject: [attestd] 2 messages, 1 critical: "), "{mail}");
         assert!(mail.contains("X-Attestd-Event-Id: e3 e5\n"), "{mail}");
         assert!(mail.contains("1. Critical: ") && mail.contains("2. Resolved: "), "{mail}");
-        assert_eq!(mail.matches("To do:").count(), 1, "nothing to do for what is over: {mail}");
+        assert_eq!(mail.matches("   To do:").count(), 1, "nothing to do for what is over: {mail}");
     }
 
     #[test]
@@ -259,18 +199,5 @@ Message-ID are the same mail.
         assert!(!mail.lines().any(|line| line.starts_with("Bcc:")), "{mail}");
         assert!(mail.contains("x\\u{d}\\u{a}Bcc: all@example.com"), "{mail}");
         assert!(!mail.contains('\u{202e}'));
-    }
-
-    #[test]
-    fn lead_times_read_as_people_say_them() {
-        for (tier, expected) in [
-            (30, "30 days before it is due"),
-            (1, "1 day before it is due"),
-            (0, "due today"),
-            (-1, "1 day overdue"),
-            (-14, "14 days overdue"),
-        ] {
-            assert_eq!(lead_time(Tier(tier)), expected);
-        }
     }
 }

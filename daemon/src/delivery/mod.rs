@@ -3,9 +3,15 @@
 //! A task for each destination, so that the hang of one delays no other. What waits stands in the store's outbox and
 //! nowhere else: a task that ends and begins anew (a restart, a reload) forgets only how often it has tried.
 
+pub mod alertmanager;
+mod alertmanager_set;
 pub mod backoff;
+mod card;
 pub mod health;
+mod http_client;
+pub mod journald;
 pub mod mail;
+mod mail_html;
 mod mail_text;
 pub mod otlp;
 pub mod otlp_answer;
@@ -17,12 +23,17 @@ mod otlp_http;
 pub mod otlp_record;
 pub mod otlp_sender;
 mod plan;
+pub mod reach;
+pub mod routing;
 pub mod secret;
 pub mod sentence;
 mod serve;
 pub mod surroundings;
 #[cfg(test)]
 pub(crate) mod trials;
+pub mod webhook;
+mod webhook_body;
+pub mod webhook_sign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +55,7 @@ pub trait Emitter: Send + Sync {
     /// Tells. `Ok` means that the receiver has every one of them; a slice of one but for mail (D4).
     fn emit<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<(), EmitError>>;
 
-    /// Says that the daemon lives; never queued (D9). People are not told so.
+    /// Says that the daemon lives, or what still fires; never queued (D9). People are not told so.
     fn beat<'a>(&'a self, _beat: &'a Beat) -> BoxFuture<'a, Result<(), EmitError>> {
         Box::pin(async { Ok(()) })
     }
@@ -100,8 +111,8 @@ pub struct Pace {
     pub attempt_max: Duration,
     /// Whether obligations wait for 09:00 on one of these days (H3).
     pub obligations_on: Option<WorkingDays>,
-    /// Whether it gets heartbeats (D9).
-    pub beats: bool,
+    /// How often it is told that we live, or what still fires; never, for a person (D9).
+    pub beats: Option<Duration>,
 }
 
 impl Pace {
@@ -112,7 +123,18 @@ impl Pace {
             group_max: 1,
             attempt_max: ATTEMPT_MAX,
             obligations_on: None,
-            beats: true,
+            beats: Some(BEAT_EVERY),
+        }
+    }
+
+    /// For Alertmanager, whose every post holds all that fires: one at a time answers for all that waits.
+    pub fn alertmanager(every: Duration) -> Pace {
+        Pace {
+            in_flight: 1,
+            group_max: GROUP_OF_SET_MAX,
+            attempt_max: ATTEMPT_MAX,
+            obligations_on: None,
+            beats: Some(every),
         }
     }
 
@@ -123,7 +145,7 @@ impl Pace {
             group_max: GROUP_MAX,
             attempt_max: MAIL_ATTEMPT_MAX,
             obligations_on: Some(working),
-            beats: false,
+            beats: None,
         }
     }
 }
@@ -178,7 +200,7 @@ impl Deliveries {
                 chance: backoff::Chance::of(self.seed, name.as_str()),
                 destination,
             };
-            if task.destination.pace.beats {
+            if task.destination.pace.beats.is_some() {
                 served.tasks.spawn(task.clone().beats());
             }
             served.tasks.spawn(task.run());
@@ -222,5 +244,7 @@ pub const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 pub const MAIL_ATTEMPT_MAX: Duration = Duration::from_secs(60);
 /// Events in one mail: more than a person reads, and well within what a relay accepts.
 pub const GROUP_MAX: usize = 50;
+/// Events that one post of all that fires answers for: as many as are read from the store in a moment.
+pub const GROUP_OF_SET_MAX: usize = 1000;
 /// How often a heartbeat goes out (D9).
 pub const BEAT_EVERY: Duration = Duration::from_secs(60);

@@ -1,39 +1,31 @@
 //! The settings of an OTLP receiver: `[[otlp]]`, and the `OTEL_*` environment where they say nothing.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
+use attestd_core::event::Only;
 use attestd_core::{DestinationName, Settings};
 use reqwest::Url;
 
+use super::http_client::is_loopback;
 use super::otlp_environment as environment;
-use super::otlp_sender::{Signal, is_loopback};
-use super::secret::Source;
-use super::surroundings::{Surroundings, file, secret};
-use super::{ATTEMPT_MAX, otlp_headers};
+use super::otlp_sender::Signal;
+use super::reach::{HeadersFrom, Reach};
+use super::surroundings::{Surroundings, name};
+use super::{ATTEMPT_MAX, otlp_headers, routing};
 
 /// One `[[otlp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpSettings {
     /// The destination's name.
     pub name: DestinationName,
+    /// What it takes.
+    pub only: Only,
     /// How it is spoken to.
     pub protocol: Protocol,
     /// Where it is.
     pub endpoints: Endpoints,
-    /// Where the headers of every request come from; later ones override.
-    pub headers_from: Vec<HeadersFrom>,
-    /// A PEM file of the only trust anchors.
-    pub ca: Option<PathBuf>,
-    /// A PEM file of trust anchors besides the system's.
-    pub ca_bundle: Option<PathBuf>,
-    /// Who we say we are in TLS.
-    pub client: Option<ClientFiles>,
+    /// How it is reached.
+    pub reach: Reach,
     /// Whether requests are packed with gzip.
     pub compression: bool,
-    /// How long one request may take.
-    pub timeout: Duration,
 }
 
 /// How a receiver is spoken to.
@@ -56,106 +48,59 @@ pub struct Endpoints {
     pub traces: String,
 }
 
-/// Where headers come from. Shows places, never values of secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeadersFrom {
-    /// An environment variable.
-    Variable(String),
-    /// The configuration, which is kept in the evidence log.
-    Settings(Vec<(String, String)>),
-    /// A file or a systemd credential.
-    Secret(Source),
-}
-
-/// Our certificate chain and its key, PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFiles {
-    /// The chain.
-    pub certificate: PathBuf,
-    /// The key.
-    pub key: PathBuf,
-}
-
 impl OtlpSettings {
     /// Reads every `[[otlp]]`; where there is none but the environment names an endpoint, that one, called `otlp`.
     pub fn read_all(settings: &Settings<'_>, around: &Surroundings<'_>) -> Vec<OtlpSettings> {
-        let mut names = BTreeSet::new();
         let mut all = Vec::new();
         let tables = settings.tables("otlp");
         for table in &tables {
             let read = OtlpSettings::read(table, around);
             table.finish();
-            let Some(read) = read else { continue };
-            if names.insert(read.name.clone()) {
-                all.push(read);
-            } else {
-                table.error("name", format!("two [[otlp]] are called {:?}", read.name.as_str()));
-            }
+            all.extend(read);
         }
         if tables.is_empty() && environment::of_logs(around.variables, "ENDPOINT").is_some() {
-            let name = "otlp".parse().expect("a destination's name");
-            all.extend(OtlpSettings::of(settings, name, around));
+            let name: DestinationName = "otlp".parse().expect("a destination's name");
+            around.named.borrow_mut().insert(name.clone());
+            all.extend(OtlpSettings::of(settings, name, Only::default(), around));
         }
         all
     }
 
     /// Reads one `[[otlp]]`; the caller ends the reading.
     pub fn read(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<OtlpSettings> {
-        table.required_text("name", "what this destination is called, such as \"collector\"");
-        let name = table.parsed::<DestinationName>("name");
-        if let Some(name) = &name
-            && name.as_str().starts_with("mail:")
-        {
-            table.error("name", "names that begin with `mail:` are those of people");
-            return None;
-        }
+        let name = name(table, around);
         // Read on without a name: every problem is told at once.
         let known = name.is_some();
         let name = name.or_else(|| "unnamed".parse().ok())?;
-        OtlpSettings::of(table, name, around).filter(|_| known)
+        let only = routing::only(table, around.watched);
+        OtlpSettings::of(table, name, only, around).filter(|_| known)
     }
 
     fn of(
         table: &Settings<'_>,
         name: DestinationName,
+        only: Only,
         around: &Surroundings<'_>,
     ) -> Option<OtlpSettings> {
         let protocol = protocol(table, around);
         let endpoints = endpoints(table, protocol, around);
-        let headers_from = headers_from(table, around);
-        let ca = file(table, "ca", around);
-        let certificate = file(table, "client_certificate", around);
-        let key = file(table, "client_key", around);
-        if certificate.is_some() != key.is_some()
-            && (table.has("client_certificate") != table.has("client_key"))
-        {
-            table.error("client_certificate", "`client_certificate` and `client_key` go together");
-        }
+        let mut reach = Reach::read(table, "credential", around);
+        reach.headers_from.splice(0..0, environment_headers(table, around));
         let words = [("gzip", true), ("none", false)];
         let compression = table.choice("compression", &words).unwrap_or_else(|| {
             environment::of_logs(around.variables, "COMPRESSION").as_deref() == Some("gzip")
         });
-        let timeout = table.duration("timeout").or_else(|| environment::timeout(around.variables));
-        if timeout.is_some_and(|timeout| timeout > ATTEMPT_MAX) && table.has("timeout") {
-            table
-                .error("timeout", format!("one attempt takes {} s at most", ATTEMPT_MAX.as_secs()));
+        if let Some(timeout) =
+            environment::timeout(around.variables).filter(|_| !table.has("timeout"))
+        {
+            reach.timeout = timeout.min(ATTEMPT_MAX);
         }
         let endpoints = endpoints?;
         let in_the_clear = endpoints.logs.starts_with("http://");
-        if in_the_clear && !headers_from.is_empty() && !endpoints.hosts().all(is_loopback) {
+        if in_the_clear && !reach.headers_from.is_empty() && !endpoints.hosts().all(is_loopback) {
             table.warn("endpoint", "the headers, which may be secret, go over http:// unprotected");
         }
-        Some(OtlpSettings {
-            name,
-            protocol,
-            endpoints,
-            headers_from,
-            ca,
-            ca_bundle: around.ca_bundle.map(Path::to_owned),
-            client: certificate.zip(key).map(|(certificate, key)| ClientFiles { certificate, key }),
-            compression,
-            timeout: timeout.unwrap_or(ATTEMPT_MAX).min(ATTEMPT_MAX),
-        })
+        Some(OtlpSettings { name, only, protocol, endpoints, reach, compression })
     }
 }
 
@@ -232,7 +177,8 @@ fn endpoint(text: &str, path: Option<&str>) -> Result<String, &'static str> {
     Ok(url.to_string())
 }
 
-fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersFrom> {
+/// Headers of the environment, which those of the configuration override.
+fn environment_headers(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersFrom> {
     let mut from = Vec::new();
     for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS"] {
         if let Some(text) = (around.variables)(name).filter(|text| !text.is_empty()) {
@@ -242,26 +188,6 @@ fn headers_from(table: &Settings<'_>, around: &Surroundings<'_>) -> Vec<HeadersF
             from.push(HeadersFrom::Variable(name.to_owned()));
         }
     }
-    let mut pairs = Vec::new();
-    let mut tried = http::HeaderMap::new();
-    for (name, value) in table.named_texts("headers") {
-        if let Err(error) =
-            otlp_headers::add(&mut tried, pairs.len() + 1, &name.value, &value.value)
-        {
-            table.error_at(name.span.clone(), format!("`headers`: {error}"));
-        }
-        if ["authorization", "api-key", "x-api-key"].contains(&name.value.to_lowercase().as_str()) {
-            table.warn(
-                "headers",
-                "the configuration is kept in the evidence log: put secrets into `headers_file` or `credential`",
-            );
-        }
-        pairs.push((name.value, value.value));
-    }
-    if !pairs.is_empty() {
-        from.push(HeadersFrom::Settings(pairs));
-    }
-    from.extend(secret(table, "headers_file", around).map(HeadersFrom::Secret));
     from
 }
 
@@ -298,6 +224,7 @@ const PROTOCOLS: &[(&str, Protocol)] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::routing::Watched;
     use attestd_core::settings::Problems;
     use toml::de::DeTable;
 
@@ -310,9 +237,11 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         let around = Surroundings {
-            directory: Path::new(env!("CARGO_MANIFEST_DIR")),
+            directory: std::path::Path::new(env!("CARGO_MANIFEST_DIR")),
             ca_bundle: None,
             variables: &variable,
+            watched: &Watched::default(),
+            named: Default::default(),
         };
         let read = OtlpSettings::read_all(&settings, &around);
         settings.finish();
@@ -372,7 +301,7 @@ mod tests {
         assert!(told.is_empty(), "{told:?}");
         assert_eq!(read[0].name.as_str(), "otlp");
         assert!(read[0].compression);
-        assert_eq!(read[0].timeout, ATTEMPT_MAX, "ten seconds an attempt at most");
+        assert_eq!(read[0].reach.timeout, ATTEMPT_MAX, "ten seconds an attempt at most");
         assert!(!format!("{read:?}").contains("s3cret"));
         assert!(self::tests::read("", &[]).0.is_empty(), "and without it there is none");
     }
@@ -397,7 +326,7 @@ mod tests {
                 "over http:// unprotected",
             ),
             ("endpont = \"x\"", "has no key `endpont`; did you mean `endpoint`?"),
-            ("[[otlp]]\nname = \"c\"", "two [[otlp]] are called \"c\""),
+            ("[[otlp]]\nname = \"c\"", "two destinations are called \"c\""),
             ("[[otlp]]\nname = \"mail:x\"", "those of people"),
             ("[[otlp]]", "[[otlp]] needs `name`"),
         ] {

@@ -26,14 +26,20 @@ pub struct HttpAnswer<'a> {
 
 /// What an answer over HTTP means. 2xx with a readable body without rejections is the only yes.
 pub fn http(answer: &HttpAnswer<'_>, now: Timestamp) -> Result<(), EmitError> {
+    status(answer, now)?;
+    let json = answer.content_type.is_some_and(|t| t.starts_with("application/json"));
+    match answer.body {
+        Some(body) if json => json_message(body),
+        Some(body) => message(body),
+        None => Err(unreadable("its answer is too long or was cut off")),
+    }
+}
+
+/// What a status over HTTP means where 2xx alone is a yes (D4: webhooks, Alertmanager).
+pub fn status(answer: &HttpAnswer<'_>, now: Timestamp) -> Result<(), EmitError> {
     let status = answer.status;
     if (200..300).contains(&status) {
-        let json = answer.content_type.is_some_and(|t| t.starts_with("application/json"));
-        return match answer.body {
-            Some(body) if json => json_message(body),
-            Some(body) => message(body),
-            None => Err(unreadable("its answer is too long or was cut off")),
-        };
+        return Ok(());
     }
     let said = match answer.body {
         Some(body) if !body.is_empty() => {

@@ -14,11 +14,11 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 use super::EmitError;
+use super::http_client::{ANSWER_MAX, CONNECT_MAX, USER_AGENT, chain, is_loopback};
 use super::otlp::OtlpSettings;
 use super::otlp_answer::{GrpcStatus, grpc};
-use super::otlp_sender::{
-    ANSWER_MAX, BuildError, CONNECT_MAX, Parts, Signal, USER_AGENT, chain, is_loopback,
-};
+use super::otlp_sender::Signal;
+use super::reach::{BuildError, Parts};
 
 pub(crate) struct GrpcClient {
     channel: Channel,
@@ -39,7 +39,7 @@ impl GrpcClient {
             .user_agent(USER_AGENT)
             .map_err(bad)?
             .connect_timeout(CONNECT_MAX)
-            .timeout(settings.timeout)
+            .timeout(settings.reach.timeout)
             .http2_max_header_list_size(HEADERS_MAX);
         let uri = endpoint.uri().clone();
         if uri.scheme_str() == Some("https") {
@@ -49,7 +49,7 @@ impl GrpcClient {
             channel: connect(&endpoint, &uri, proxies)?,
             metadata: MetadataMap::from_headers(parts.headers.clone()),
             gzip: settings.compression,
-            timeout: settings.timeout,
+            timeout: settings.reach.timeout,
         })
     }
 

@@ -81,6 +81,9 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
         all.push(text("attestd.event.id", &delivery.event_id));
         all.push(number("attestd.event.sequence", delivery.sequence));
     }
+    for (name, label) in &event.labels {
+        all.push(text(&format!("attestd.check.label.{name}"), label));
+    }
     if let Some(target) = &delivery.subject.target {
         all.push(text("attestd.target", target.as_str()));
     }
@@ -223,6 +226,7 @@ mod tests {
         let mut delivery = delivery(3, "a1");
         delivery.event.finding.tier = Some(Tier(30));
         delivery.event.number = Some(2);
+        delivery.event.labels.insert("team".into(), "web".into());
         delivery.event.finding.values.insert("days".into(), 12.into());
         delivery.event.finding.values.insert("names".into(), serde_json::json!(["a", {"b": 1.5}]));
         delivery.event.finding.values.insert("none".into(), Value::Null);
@@ -245,6 +249,7 @@ mod tests {
             ("attestd.event.repeat", "2"),
             ("attestd.check.id", "portal"),
             ("attestd.check.kind", "certificate"),
+            ("attestd.check.label.team", "web"),
             ("attestd.target", "portal.example.org:443"),
             ("attestd.subject", "portal/portal.example.org:443"),
             ("attestd.finding.code", "certificate_expiring"),

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::backoff::{AFTER_MAX, BLOCKED_EVERY, Chance, DELAY_MIN, delay};
 use super::health::Board;
 use super::plan::{Held, Limits, Plan};
-use super::{BEAT_EVERY, Beat, Destination, EmitError};
+use super::{Beat, Destination, EmitError};
 
 /// What a destination's task is made of.
 #[derive(Clone)]
@@ -89,6 +89,7 @@ impl Serving {
 
     /// Says every minute that the daemon lives, whatever waits in the outbox (D9).
     pub(super) async fn beats(self) {
+        let Some(every) = self.destination.pace.beats else { return };
         loop {
             let checkpoint = self.checkpoint.borrow().clone();
             let beat = Beat { at: self.clock.now(), checkpoint };
@@ -103,12 +104,13 @@ impl Serving {
                 () = self.stop.cancelled() => return,
                 error = beat => if let Some(error) = error {
                     tracing::debug!(destination = %self.destination.name, %error, "Heartbeat failed.");
+                    self.note_error(&error.to_string());
                 },
             }
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = self.clock.sleep(BEAT_EVERY) => {}
+                () = self.clock.sleep(every) => {}
             }
         }
     }

@@ -193,6 +193,7 @@ impl Monitor {
                 worst: COVERAGE_REDUCED.severity,
                 since: now,
                 number: None,
+                labels: Default::default(),
                 to: Vec::new(),
             });
         }

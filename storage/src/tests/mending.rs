@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::store::{indexes, put, started, state};
 use crate::layout::{HISTORY, numbers};
-use crate::testing::{at, draft, run, same, wait};
+use crate::testing::{at, copy, draft, run, same, wait};
 use crate::{SledStore, read_offline};
 
 /// A store with thirty records of three subjects, closed; its state and history.
@@ -186,19 +186,4 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 
 fn remove(directory: &Path) {
     std::fs::remove_dir_all(directory).expect("removed");
-}
-
-pub(super) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("made");
-    for entry in std::fs::read_dir(from).expect("listed") {
-        let (from, to) = {
-            let name = entry.expect("an entry").file_name();
-            (from.join(&name), to.join(&name))
-        };
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            std::fs::copy(&from, &to).expect("copied");
-        }
-    }
 }

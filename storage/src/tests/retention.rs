@@ -1,7 +1,6 @@
 //! Pruning the log: what is so stays so, what is gone says so, whatever step a power cut falls on.
 
 use std::path::Path;
-use std::process::Command;
 
 use attestd_core::check::Blob;
 use attestd_core::event::Change;
@@ -12,8 +11,8 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::store::{indexes, put, state};
-use crate::fs::faults;
-use crate::testing::{at, configured, query, run, same, start, ticked, wait};
+use crate::fs::faults::{self, EIO, Fault};
+use crate::testing::{at, configured, copy, query, run, same, start, ticked, wait};
 use crate::{SledStore, read_offline};
 
 /// Small enough that the tests' records need many segments.
@@ -127,46 +126,39 @@ fn what_is_pruned_is_gone_and_all_else_is_as_it_was() {
 
 #[test]
 fn whatever_step_fails_nothing_is_lost_and_the_next_time_does_it() {
-    let (mut failures, mut step) = (0, 0);
+    let mut failures = 0;
     let (whole, store) = filled();
     let before = state(&store);
     drop(store);
-    loop {
-        let mut failed_here = 0;
-        for doing in ["create", "write", "sync", "rename", "remove"] {
-            let directory = tempfile::tempdir().expect("a directory");
-            super::mending::copy(whole.path(), directory.path());
-            let store = open(directory.path());
-            // The commit of the record comes first: its own faults are the log's, which are tested there.
-            let pruned = crate::retain::due(&store.shared().reader.log, at(150), at(RECORDS));
-            let pruned = pruned.expect("it reads").expect("some is old");
-            put(&store, Record::Pruned(pruned.clone()));
-            faults::plan_after(doing, &directory.path().join("log"), step);
-            let failed = store.retain(at(150), at(RECORDS)).is_err();
-            faults::forget(directory.path());
-            failed_here += usize::from(failed);
-            if !failed {
-                continue;
-            }
-            for lose_sled in [false, true] {
-                if lose_sled {
-                    std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
-                }
-                let copy = tempfile::tempdir().expect("a directory");
-                super::mending::copy(directory.path(), copy.path());
-                let opened = open(copy.path());
-                hold(&opened, &before);
-                let oldest = opened.shared().reader.log.oldest();
-                assert!(oldest == 0 || oldest == pruned.until, "all or nothing: {oldest}");
-                opened.retain(at(150), at(RECORDS)).expect("the next time does it");
-                assert_eq!(opened.shared().reader.log.oldest(), pruned.until);
-                hold(&opened, &before);
-            }
-        }
-        failures += failed_here;
-        step += 1;
-        if failed_here == 0 {
+    for step in 0.. {
+        let directory = tempfile::tempdir().expect("a directory");
+        copy(whole.path(), directory.path());
+        let store = open(directory.path());
+        // The commit of the record comes first: its own faults are the log's, which are tested there.
+        let pruned = crate::retain::due(&store.shared().reader.log, at(150), at(RECORDS));
+        let pruned = pruned.expect("it reads").expect("some is old");
+        put(&store, Record::Pruned(pruned.clone()));
+        faults::script(directory.path(), step, 1, Fault::Errno(EIO));
+        let failed = store.retain(at(150), at(RECORDS)).is_err();
+        let struck = faults::end(directory.path()).struck;
+        if struck.is_empty() {
             break;
+        }
+        assert!(failed, "told: {struck:?}");
+        failures += 1;
+        for lose_sled in [false, true] {
+            if lose_sled {
+                std::fs::remove_dir_all(directory.path().join("sled")).expect("removed");
+            }
+            let again = tempfile::tempdir().expect("a directory");
+            copy(directory.path(), again.path());
+            let opened = open(again.path());
+            hold(&opened, &before);
+            let oldest = opened.shared().reader.log.oldest();
+            assert!(oldest == 0 || oldest == pruned.until, "all or nothing: {oldest}");
+            opened.retain(at(150), at(RECORDS)).expect("the next time does it");
+            assert_eq!(opened.shared().reader.log.oldest(), pruned.until);
+            hold(&opened, &before);
         }
     }
     assert!(failures >= 8, "each sort of step failed: {failures}");
@@ -215,57 +207,6 @@ fn a_small_log_goes_on_in_a_new_segment_now_and_then_so_that_the_old_one_can_go(
     drop(store);
     let before = state(&open(directory.path()));
     assert!(before.subjects.len() == 4 && before.pruned == Some(pruned));
-}
-
-const STORE: &str = "ATTESTD_TEST_RETAIN_STORE";
-
-#[test]
-fn what_pruning_holds_in_memory_does_not_grow_with_what_goes() {
-    let mut grown = Vec::new();
-    for records in [4_000, 40_000] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = SledStore::open_with(directory.path(), 256 << 10).expect("it opens").0;
-        put(&store, start("origin"));
-        put(&store, configured(&["otlp"]));
-        put(&store, run("tls/a", 1, None));
-        let log = &store.shared().reader.log;
-        let (leaf, _) = {
-            let mut record = same(2, 2);
-            let seal = crate::record::Seal { who: None, salt: String::new() };
-            crate::record::encode(&mut record, &seal).expect("it fits")
-        };
-        for _ in 0..records / 1_000 {
-            log.append(&vec![leaf.clone(); 1_000]).expect("appended");
-        }
-        drop(store);
-        let mut command = Command::new(std::env::current_exe().expect("this test"));
-        let name = "tests::retention::child_that_prunes_and_says_what_it_took";
-        command.args(["--exact", name, "--nocapture"]).env(STORE, directory.path());
-        let output = command.output().expect("it runs");
-        let text = String::from_utf8(output.stdout).expect("text");
-        let taken = text.lines().find_map(|line| line.strip_prefix("took ")).expect("it says");
-        grown.push(taken.parse::<u64>().expect("KiB"));
-    }
-    println!("pruning 4,000 records took {} KiB more, 40,000 {} KiB", grown[0], grown[1]);
-    assert!(grown[1] <= grown[0] + 1_024, "{grown:?} KiB");
-}
-
-/// Not a test of its own: what the other one runs. Without a store to work on it has nothing to do.
-#[test]
-fn child_that_prunes_and_says_what_it_took() {
-    let Some(directory) = std::env::var_os(STORE) else { return };
-    let (store, _) = SledStore::open_with(Path::new(&directory), 256 << 10).expect("it opens");
-    // Linux takes "5" for: forget the peak (proc(5), clear_refs).
-    std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
-    let before = peak();
-    store.retain(at(9), at(9)).expect("pruned").expect("some is old");
-    println!("\ntook {}", peak() - before);
-}
-
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]

@@ -126,16 +126,15 @@ impl Log {
     pub fn some(&self, chance: &mut Chance) -> Wish {
         let times: Vec<Timestamp> = (0..self.records.len()).map(|index| self.at(index)).collect();
         let (one, other) = (*chance.pick(&times), *chance.pick(&times));
-        let mut wish = self.wish();
+        let (mut wish, hour) = (self.wish(), Duration::from_secs(3600));
         match chance.below(4) {
             0 => {}
             1 => wish.from = one,
-            // A period that ends with a jump of the clock, before anything was recorded after it, is not complete.
-            _ => {
-                (wish.from, wish.to) =
-                    (one.min(other), after(one.max(other), Duration::from_secs(3600)))
-            }
+            _ => (wish.from, wish.to) = (one.min(other), after(one.max(other), hour)),
         }
+        // Where the clock leaps over the end of the period, nothing was recorded up to there, and it is not complete.
+        let newest = times.iter().rev().find(|at| **at < wish.to).copied().unwrap_or(one);
+        wish.to = wish.to.min(after(newest, hour));
         let checks = ["quick", "hourly", "halves", "slow", "attestd"];
         let check: CheckId = chance.pick(&checks).parse().expect("an id");
         wish.check = chance.one_in(4).then_some(check);

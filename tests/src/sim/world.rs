@@ -278,12 +278,16 @@ impl Simulation {
         let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
         let own = own::check(conditions);
         checks.insert(own.id.clone(), own);
-        let routes =
-            vec![Route { destination: Simulation::destination(), takes: Takes::Everything }];
+        let routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
         let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
-        let configured =
-            Configured { at: clock.now(), config: blob.sha256.clone(), checks: kinds, routes };
+        let configured = Configured {
+            at: clock.now(),
+            config: blob.sha256.clone(),
+            checks: kinds,
+            labels: BTreeMap::new(),
+            routes,
+        };
         let configured = Record::Configured(Box::new(configured));
         let configured = shared.commit(Draft { record: configured, blobs: vec![blob] }).await?;
         shared.config.store(configured.index, std::sync::atomic::Ordering::Relaxed);
@@ -299,7 +303,7 @@ impl Simulation {
         let destination = Destination {
             name: Simulation::destination(),
             emitter,
-            pace: Pace { beats: false, ..Pace::machine() },
+            pace: Pace { beats: None, ..Pace::machine() },
         };
         deliveries.serve(vec![destination]).await;
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
@@ -329,6 +333,7 @@ impl Simulation {
             timeout: KIND.timeout,
             hold: Duration::ZERO,
             keep: Duration::ZERO,
+            labels: BTreeMap::new(),
         };
         (configured.id.clone(), Arc::new(configured))
     }

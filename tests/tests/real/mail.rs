@@ -64,6 +64,12 @@ async fn a_critical_alert_reaches_each_person_and_blocks_only_where_it_is_refuse
         ] {
             assert!(body.lines().any(|l| l.starts_with(line)), "{line:?} is not in {body}");
         }
+        let page = mail["page"].as_str().expect("a page");
+        for part in
+            ["<b style", ">Critical</b>", "leaf expired on 2026-01-01", "attestd explain portal"]
+        {
+            assert!(page.contains(part), "{part:?} is not in {page}");
+        }
         assert_eq!(mail["to"].as_array().map(Vec::len), Some(1), "nobody sees who else is told");
         assert_eq!((&mail["encrypted"], &mail["user"]), (&true.into(), &"attestd".into()));
     }

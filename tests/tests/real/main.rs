@@ -1,5 +1,6 @@
 //! attestd against real parts: servers, a collector, a mail relay, Prometheus, systemd. `tests/run` installs them.
 
+mod alertmanager;
 mod boot;
 mod certificates;
 mod collector;

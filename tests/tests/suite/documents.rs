@@ -98,7 +98,8 @@ email = \"isms@example.org\"
 # --- Checks: at least one, or there is nothing to run ---------------------------------------------
 #
 # Each has an `id` of its own. All may set `schedule` (\"6h\", or a cron line in `zone`), `timeout`, `hold` (how long before
-# a finding is told) and `keep` (how long before it counts as over). Relative paths begin at this file's directory.
+# a finding is told), `keep` (how long before it counts as over) and `labels` ({ team = \"web\" }), which alerts carry and
+# rules can name. Relative paths begin at this file's directory.
 ";
 
 const SAMPLE_TAIL: &str = "
@@ -134,12 +135,41 @@ const SAMPLE_TAIL: &str = "
 #credential = \"otlp-headers\"         # LoadCredential=otlp-headers:..., lines of NAME: VALUE
 #compression = \"gzip\"
 
-# What a person must not miss: dated duties at 09:00 on working days, Critical alerts at once.
+# Each destination takes all alerts, or those of its rule: `severities` (from the lowest on up), `kinds`, `checks`, `labels`.
+
+# Every change of an alert as JSON (docs/webhook.schema.json), signed as Standard Webhooks has it.
+#[[webhook]]
+#name = \"desk\"
+#url = \"https://desk.example.org/hooks/attestd\"
+#secret_credential = \"desk-secret\"   # LoadCredential=desk-secret:..., base64 of 24 to 64 bytes; two lines while it is rotated
+#severities = [\"warning\", \"critical\"]
+
+# A channel of Teams (a webhook of Workflows) or Slack: its URL is a secret.
+#[[webhook]]
+#name = \"channel\"
+#format = \"teams\"                    # or \"slack\"
+#url_credential = \"channel-url\"      # LoadCredential=channel-url:...
+#severities = [\"critical\"]
+#labels = { team = \"web\" }
+
+# All that fires, each minute: grouping, repeats and silences are then Alertmanager's. A cluster gets it at each member.
+#[[alertmanager]]
+#name = \"alertmanager\"
+#url = [\"http://127.0.0.1:9093\"]
+#generator_url = \"https://wiki.example.org/attestd\"
+
+# One structured entry an event (ATTESTD_*), on this machine.
+#[[journald]]
+#name = \"journal\"
+
+# What a person must not miss: dated duties at 09:00 on working days, Critical alerts at once; `severities` adds others.
+# [[mail]] for each relay, or for each rule.
 #[mail]
 #relay = \"smtp.example.org\"
 #tls = \"starttls\"                    # or \"implicit\"; \"none\" only to this machine
 #user = \"attestd\"
 #credential = \"mail-password\"        # LoadCredential=mail-password:...
+# auth = \"xoauth2\" says that the credential (or `token_file`) is an access token, renewed by something else.
 #from = \"attestd@example.org\"
 #to = [\"isms-owner\"]
 
@@ -179,7 +209,9 @@ fn the_sample_configuration_waits_for_a_check_and_is_good_with_all_of_it_switche
     assert_eq!(config.checks.len(), KINDS.len());
     assert_eq!(config.control_socket, PathBuf::from("/run/attestd/control.sock"));
     assert_eq!(config.telling.otlp.len(), 1);
-    assert!(config.telling.mail.is_some() && config.telling.metrics.is_some());
+    assert_eq!(config.telling.webhooks.len(), 2);
+    assert_eq!((config.telling.alertmanagers.len(), config.telling.journals.len()), (1, 1));
+    assert!(!config.telling.mail.is_empty() && config.telling.metrics.is_some());
     assert!(config.telling.spans);
     for key in ["zone", "concurrency", "history", "evidence"] {
         assert!(whole.contains(&format!("\n{key} = ")), "{key}");

@@ -57,3 +57,40 @@ fn what_waits_for_a_receiver_that_is_down_arrives_when_it_is_up() {
     assert!(accepted, "the log learns of it at the latest when the daemon stops");
     println!("{told} events accepted, {} of them while the receiver was down", events);
 }
+
+#[test]
+fn who_is_told_of_a_beginning_by_label_is_told_of_the_end_when_the_check_is_gone() {
+    let mut receiver = Receiver::down();
+    receiver.up();
+    let supplier = Supplier::copy();
+    let check = |id: &str, labels: &str| {
+        let files = "files = [\"certificates/old-portal.pem\"]";
+        format!("[[check]]\nid = \"{id}\"\nkind = \"certificate\"\n{files}\n{labels}\n")
+    };
+    let told = |daemon: &mut Daemon, what: &str| {
+        daemon.until(LONG, what, |_| {
+            let accepted = receiver.accepted();
+            let mut events = accepted.has.into_values();
+            events.find(|told| told.subject.starts_with("web/") && told.name.ends_with(what))
+        })
+    };
+    let to = format!(
+        "[[otlp]]\nname = \"collector\"\nendpoint = \"{}\"\nlabels = {{ team = \"web\" }}\n",
+        receiver.endpoint()
+    );
+    let (web, rest) = (check("web", "labels = { team = \"web\" }"), check("rest", ""));
+    supplier.edit("attestd.toml", |_| format!("{web}{rest}{to}"));
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let opened = told(&mut daemon, "opened");
+    supplier.edit("attestd.toml", |_| format!("{rest}{to}"));
+    daemon.signal(Signal::SIGHUP);
+    let retired = told(&mut daemon, "retired");
+    assert!(retired.sequence > opened.sequence);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    let accepted = receiver.accepted().has;
+    let others: Vec<_> =
+        accepted.values().filter(|told| !told.subject.starts_with("web/")).collect();
+    assert!(others.is_empty(), "nobody asked for these: {others:?}");
+    println!("{} events of the labelled check, and none of the other", accepted.len());
+}

@@ -182,6 +182,7 @@ fn events_of(events: &[Event]) -> Vec<AlertEvent> {
         worst: event.severity,
         since: at(START),
         number: (event.change == Change::Repeated).then_some(1),
+        labels: BTreeMap::new(),
         to: Vec::new(),
     };
     let mut keys = BTreeSet::new();
@@ -237,18 +238,21 @@ fn start() -> Record {
 }
 
 fn configured(destinations: &BTreeSet<usize>) -> Record {
-    let route = |n: &usize| Route {
-        destination: name(DESTINATIONS[*n]),
-        takes: if DESTINATIONS[*n].starts_with("mail:") {
-            Takes::ForPeople
-        } else {
-            Takes::Everything
-        },
+    let route = |n: &usize| {
+        Route::new(
+            name(DESTINATIONS[*n]),
+            if DESTINATIONS[*n].starts_with("mail:") {
+                Takes::ForPeople
+            } else {
+                Takes::Everything
+            },
+        )
     };
     Record::Configured(Box::new(Configured {
         at: at(START),
         config: "00".to_owned(),
         checks: BTreeMap::new(),
+        labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
     }))
 }
@@ -304,7 +308,7 @@ proptest! {
         let mut state = State::default();
         let log = Log::of(&writes);
         for (index, record) in log.records.iter().enumerate() {
-            if let Some((subject, _, _, events)) = record.events() {
+            if let Some((subject, kind, _, events)) = record.events() {
                 for event in events {
                     let id = alert_id("origin", subject, &event.finding.key, event.since);
                     for route in &state.routes {
@@ -312,7 +316,7 @@ proptest! {
                         let waits = state.outbox.0.get(&route.destination)
                             .is_some_and(|queue| queue.waiting.values().any(|w| w.alert_id == id));
                         let held_back = event.change == Change::Repeated && waits;
-                        prop_assert_eq!(told, route.takes.accepts(event) && !held_back, "{:?}", event);
+                        prop_assert_eq!(told, route.accepts(&event.traits(&subject.check, kind)) && !held_back, "{:?}", event);
                     }
                     prop_assert!(event.to.len() <= state.routes.len());
                 }
@@ -462,6 +466,7 @@ fn people_are_told_of_what_they_must_not_miss() {
         worst,
         since: at(START),
         number: None,
+        labels: BTreeMap::new(),
         to: Vec::new(),
     };
     let warning = || bad(None, Severity::Warning);
@@ -476,7 +481,15 @@ fn people_are_told_of_what_they_must_not_miss() {
             "a public register not seen for a week is told to its owner (F7)",
         ),
     ] {
-        assert_eq!(Takes::ForPeople.accepts(&event), people, "{says}");
-        assert!(Takes::Everything.accepts(&event), "{says}");
+        let takes = |takes| {
+            let check = "portal".parse().expect("an id");
+            Route::new(name("x"), takes).accepts(&event.traits(&check, "tls"))
+        };
+        assert_eq!(takes(Takes::ForPeople), people, "{says}");
+        assert!(takes(Takes::Everything), "{says}");
+        let mut wider = Route::new(name("x"), Takes::ForPeople);
+        wider.only.severities = [Severity::Warning, Severity::Critical].into();
+        let check = "portal".parse().expect("an id");
+        assert!(wider.accepts(&event.traits(&check, "tls")), "{says}: and Warnings by rule");
     }
 }

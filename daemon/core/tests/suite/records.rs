@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, Alerts, Phase};
-use attestd_core::event::{Addressed, AlertEvent, Change, Route, Takes};
+use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Takes};
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
@@ -53,6 +53,10 @@ fn value() -> BoxedStrategy<Value> {
         ]
     })
     .boxed()
+}
+
+fn labels() -> BoxedStrategy<Labels> {
+    prop::collection::btree_map("[a-z]{1,6}", ".{1,10}", 0..3).boxed()
 }
 
 fn finding() -> BoxedStrategy<Finding> {
@@ -138,14 +142,16 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
         severity(),
         timestamp(),
         prop::option::of(1..9_u32),
+        labels(),
         prop::collection::vec(to, 0..3),
     )
-        .prop_map(|(change, finding, worst, since, number, to)| AlertEvent {
+        .prop_map(|(change, finding, worst, since, number, labels, to)| AlertEvent {
             change,
             finding,
             worst,
             since,
             number,
+            labels,
             to,
         });
     prop::collection::vec(event, 0..3).boxed()
@@ -281,11 +287,20 @@ fn record() -> BoxedStrategy<Record> {
             }))
         },
     );
-    let route = (destination(), prop::sample::select(vec![Takes::Everything, Takes::ForPeople]))
-        .prop_map(|(destination, takes)| Route { destination, takes });
-    let configured = (timestamp(), prop::collection::vec(route, 0..3)).prop_map(|(at, routes)| {
+    let takes = prop::sample::select(vec![Takes::Everything, Takes::ForPeople]);
+    let only = (prop::collection::btree_set(severity(), 0..3), labels())
+        .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
+    let route = (destination(), takes, only).prop_map(|(destination, takes, only)| Route {
+        destination,
+        takes,
+        only,
+    });
+    let routes = prop::collection::vec(route, 0..3);
+    let configured = (timestamp(), routes, labels()).prop_map(|(at, routes, labels)| {
         let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
-        Record::Configured(Box::new(Configured { at, config: "00".to_owned(), checks, routes }))
+        let labels = BTreeMap::from([("portal".parse().expect("an id"), labels)]);
+        let config = "00".to_owned();
+        Record::Configured(Box::new(Configured { at, config, checks, labels, routes }))
     });
     let recovered = (timestamp(), prop::collection::vec(".{0,30}", 0..3))
         .prop_map(|(at, what)| Record::Recovered(Recovered { at, what }));

@@ -17,9 +17,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use super::http::{Pki, emit, first_line, settings, word};
-use crate::delivery::otlp::{HeadersFrom, Protocol};
+use crate::delivery::otlp::Protocol;
 use crate::delivery::otlp_grpc::GrpcClient;
-use crate::delivery::otlp_sender::{Parts, Signal};
+use crate::delivery::otlp_sender::Signal;
+use crate::delivery::reach::{HeadersFrom, Parts};
 
 /// Does with a request as it is told.
 #[derive(Clone)]
@@ -113,7 +114,7 @@ async fn what_is_no_grpc_is_tried_again() {
     let mute = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let base = format!("http://{}", mute.local_addr().expect("bound"));
     let mut short = settings(Protocol::Grpc, &base);
-    short.timeout = Duration::from_millis(200);
+    short.reach.timeout = Duration::from_millis(200);
     let told = emit(short).await;
     assert_eq!(word(&told).0, "retry", "a mute server: {told:?}");
     drop(mute);
@@ -134,7 +135,7 @@ async fn headers_and_compression_arrive() {
         .await;
         let mut settings = settings(Protocol::Grpc, &format!("http://127.0.0.1:{port}"));
         settings.compression = compression;
-        settings.headers_from =
+        settings.reach.headers_from =
             vec![HeadersFrom::Settings(vec![("x-tenant".into(), "nhs".into())])];
         assert_eq!(emit(settings).await, Ok(()));
     }
@@ -164,7 +165,7 @@ async fn tls_needs_the_right_anchors_and_shows_who_we_are() {
     let unknown_ca = emit(plain.clone()).await;
     assert_eq!(word(&unknown_ca).0, "retry", "{unknown_ca:?}");
     let mut nameless = pki.known(plain);
-    nameless.client = None;
+    nameless.reach.client = None;
     let nameless = emit(nameless).await;
     assert_eq!(word(&nameless).0, "retry", "no client certificate: {nameless:?}");
 }

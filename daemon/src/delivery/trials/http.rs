@@ -14,16 +14,30 @@ use tokio::sync::mpsc;
 
 use super::{TrialClock, delivery};
 use crate::catalogue;
-use crate::delivery::otlp::{ClientFiles, Endpoints, HeadersFrom, OtlpSettings, Protocol};
+use crate::delivery::http_client::ANSWER_MAX;
+use crate::delivery::otlp::{Endpoints, OtlpSettings, Protocol};
 use crate::delivery::otlp_emitter::OtlpEmitter;
-use crate::delivery::otlp_sender::{ANSWER_MAX, Sender};
+use crate::delivery::otlp_sender::Sender;
+use crate::delivery::reach::{ClientFiles, HeadersFrom, Reach};
 use crate::delivery::secret::Source;
 use crate::delivery::{EmitError, Emitter};
+
+/// Reached without ado.
+pub(crate) fn reach() -> Reach {
+    Reach {
+        headers_from: Vec::new(),
+        ca: None,
+        ca_bundle: None,
+        client: None,
+        timeout: Duration::from_secs(5),
+    }
+}
 
 /// Settings for a receiver at `base`.
 pub(crate) fn settings(protocol: Protocol, base: &str) -> OtlpSettings {
     OtlpSettings {
         name: "collector".parse().expect("a destination"),
+        only: Default::default(),
         protocol,
         endpoints: Endpoints {
             logs: match protocol {
@@ -33,12 +47,8 @@ pub(crate) fn settings(protocol: Protocol, base: &str) -> OtlpSettings {
             metrics: base.to_owned(),
             traces: base.to_owned(),
         },
-        headers_from: Vec::new(),
-        ca: None,
-        ca_bundle: None,
-        client: None,
+        reach: reach(),
         compression: false,
-        timeout: Duration::from_secs(5),
     }
 }
 
@@ -161,7 +171,7 @@ async fn a_closed_port_and_a_mute_server_are_tried_again() {
     let mute = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let mut short =
         settings(Protocol::Http, &format!("http://{}", mute.local_addr().expect("bound")));
-    short.timeout = Duration::from_millis(200);
+    short.reach.timeout = Duration::from_millis(200);
     assert_eq!(word(&emit(short).await).0, "retry");
 }
 
@@ -174,7 +184,7 @@ async fn a_request_carries_its_headers_and_one_event() {
         let (base, mut requests) = receiver(answer("200 OK", "", b"")).await;
         let mut settings = settings(Protocol::Http, &base);
         settings.compression = compression;
-        settings.headers_from = vec![
+        settings.reach.headers_from = vec![
             HeadersFrom::Settings(vec![("x-tenant".into(), "nhs".into())]),
             HeadersFrom::Secret(Source::File(path.clone())),
         ];
@@ -206,7 +216,7 @@ async fn a_rotated_secret_needs_no_restart() {
     let path = directory.path().join("headers");
     let (base, mut requests) = receiver(answer("401 Unauthorized", "", b"")).await;
     let mut settings = settings(Protocol::Http, &base);
-    settings.headers_from = vec![HeadersFrom::Secret(Source::File(path.clone()))];
+    settings.reach.headers_from = vec![HeadersFrom::Secret(Source::File(path.clone()))];
     let emitter = emitter(settings);
     let missing = emitter.emit(&[delivery(1, "a1")]).await;
     assert_eq!(word(&missing).0, "blocked", "no file yet: {missing:?}");
@@ -272,8 +282,8 @@ impl Pki {
 
     /// Settings that trust this CA alone and show the client's certificate.
     pub(super) fn known(&self, mut settings: OtlpSettings) -> OtlpSettings {
-        settings.ca = Some(self.file("ca.pem"));
-        settings.client = Some(ClientFiles {
+        settings.reach.ca = Some(self.file("ca.pem"));
+        settings.reach.client = Some(ClientFiles {
             certificate: self.file("client.pem"),
             key: self.file("client.key"),
         });
@@ -304,7 +314,7 @@ async fn tls_needs_the_right_anchors_and_shows_who_we_are() {
     let unknown_ca = emit(plain.clone()).await;
     assert_eq!(word(&unknown_ca).0, "retry", "{unknown_ca:?}");
     let mut nameless = pki.known(plain);
-    nameless.client = None;
+    nameless.reach.client = None;
     let nameless = emit(nameless).await;
     assert_eq!(word(&nameless).0, "retry", "no client certificate: {nameless:?}");
 }

@@ -1,9 +1,11 @@
 //! What the tests of delivery share: a clock that follows paused time, a store in memory, an emitter that does as told.
 
+mod alertmanager;
 mod grpc;
 pub(crate) mod http;
 mod relay;
 mod serving;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd_core::alert::Alerts;
+use attestd_core::alert::{Alert, Alerts};
 use attestd_core::check::Evidence;
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
@@ -26,6 +28,7 @@ use attestd_core::{BoxFuture, DestinationName, Finding, FindingCode, FindingKey,
 use attestd_core::{Status, Subject, Timestamp};
 use toml::de::DeTable;
 
+use super::routing::Watched;
 use super::surroundings::Surroundings;
 
 /// When every trial begins: a Sunday.
@@ -54,7 +57,7 @@ fn subject() -> Subject {
     "portal/portal.example.org:443".parse().expect("a subject")
 }
 
-fn event(component: &str, at: Timestamp) -> AlertEvent {
+pub(super) fn event(component: &str, at: Timestamp) -> AlertEvent {
     let key = FindingKey {
         code: FindingCode("certificate_expiring".to_owned()),
         component: Some(component.parse().expect("a component")),
@@ -72,6 +75,7 @@ fn event(component: &str, at: Timestamp) -> AlertEvent {
         worst: Severity::Critical,
         since: at,
         number: None,
+        labels: BTreeMap::new(),
         to: Vec::new(),
     }
 }
@@ -81,12 +85,26 @@ pub(crate) fn problems<T>(
     text: &str,
     read: impl FnOnce(&Settings<'_>, &Surroundings<'_>) -> T,
 ) -> (T, Vec<String>) {
+    problems_with(text, &Watched::default(), read)
+}
+
+/// The same, where there are checks.
+pub(crate) fn problems_with<T>(
+    text: &str,
+    watched: &Watched,
+    read: impl FnOnce(&Settings<'_>, &Surroundings<'_>) -> T,
+) -> (T, Vec<String>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     assert!(errors.is_empty(), "{errors:?}");
     let problems = Problems::default();
     let settings = Settings::new(table.get_ref(), table.span(), "[test]", &problems);
-    let around =
-        Surroundings { directory: Path::new("/nowhere"), ca_bundle: None, variables: &|_| None };
+    let around = Surroundings {
+        directory: Path::new("/nowhere"),
+        ca_bundle: None,
+        variables: &|_| None,
+        watched,
+        named: Default::default(),
+    };
     let read = read(&settings, &around);
     drop(settings);
     (read, problems.into_vec().into_iter().map(|problem| problem.message).collect())
@@ -139,17 +157,28 @@ impl TrialStore {
             acknowledged: Mutex::default(),
             acknowledgements_fail: AtomicUsize::new(0),
         };
-        let route = |name: &&str| Route {
-            destination: name.parse().expect("a destination"),
-            takes: Takes::Everything,
-        };
+        let route =
+            |name: &&str| Route::new(name.parse().expect("a destination"), Takes::Everything);
         store.append(Record::Configured(Box::new(Configured {
             at: begin(),
             config: String::new(),
             checks: BTreeMap::new(),
+            labels: BTreeMap::new(),
             routes: to.iter().map(route).collect(),
         })));
         Arc::new(store)
+    }
+
+    /// From now on these fire, and nothing else; says so with these events.
+    pub(crate) fn fire(&self, at: Timestamp, alerts: Vec<Alert>, events: Vec<AlertEvent>) {
+        self.append(Record::Ticked(Ticked {
+            at,
+            subject: subject(),
+            kind: "certificate".to_owned(),
+            status: Status::Warn,
+            alerts: Alerts::from(alerts),
+            events,
+        }));
     }
 
     /// Commits one event of the alert of `component`, changed by `with`.

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::http::word;
 use super::{TrialClock, delivery};
 use crate::catalogue;
-use crate::delivery::mail::{MailEmitter, MailSettings, MailTls};
+use crate::delivery::mail::{Login, MailEmitter, MailSettings, MailTls, Proof};
+use crate::delivery::secret::Source;
 use crate::delivery::{EmitError, Emitter};
 
 /// A relay without TLS that answers each command as `says` maps it, and gives the mail it took.
@@ -67,14 +68,19 @@ async fn converse(
 }
 
 async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
+    send_as(port, tls, None).await
+}
+
+async fn send_as(port: u16, tls: MailTls, login: Option<Login>) -> Result<(), EmitError> {
     let settings = MailSettings {
         relay: "127.0.0.1".to_owned(),
         port,
         tls,
         ca: None,
         ca_bundle: None,
-        login: None,
+        login,
         from: "attestd@example.org".parse().expect("a mailbox"),
+        only: Default::default(),
         to: Vec::new(),
     };
     let to = "alice@example.org".parse().expect("a mailbox");
@@ -128,4 +134,43 @@ async fn nothing_is_said_to_a_relay_without_the_tls_it_must_have() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr();
     let told = send(closed.expect("bound").port(), MailTls::None).await;
     assert_eq!(word(&told).0, "retry", "a closed port: {told:?}");
+}
+
+#[tokio::test]
+async fn an_access_token_is_read_for_each_connection_and_shown_by_xoauth2() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("token");
+    let login = || {
+        let secret = Source::File(path.clone());
+        Some(Login { user: "alerts@example.org".to_owned(), proof: Proof::Token, secret })
+    };
+    let told = send_as(1, MailTls::None, login()).await;
+    assert_eq!(word(&told).0, "blocked", "no token yet: {told:?}");
+    // base64 of `user=alerts@example.org^Aauth=Bearer TOKEN^A^A`.
+    const FIRST: &[(&str, &str)] = &[
+        ("EHLO", "250-relay\r\n250 AUTH XOAUTH2"),
+        ("AUTH XOAUTH2 dXNlcj1hbGVydHNAZXhhbXBsZS5vcmcBYXV0aD1CZWFyZXIgZmlyc3QBAQ==", "235 fine"),
+        ("AUTH", "535 5.7.8 expired"),
+    ];
+    const SECOND: &[(&str, &str)] = &[
+        ("EHLO", "250-relay\r\n250 AUTH XOAUTH2 PLAIN"),
+        ("AUTH XOAUTH2 dXNlcj1hbGVydHNAZXhhbXBsZS5vcmcBYXV0aD1CZWFyZXIgc2Vjb25kAQE=", "235 fine"),
+        ("AUTH", "535 5.7.8 expired"),
+    ];
+    const CHALLENGE: &[(&str, &str)] =
+        &[("EHLO", "250-relay\r\n250 AUTH XOAUTH2"), ("AUTH", "334 eyJzdGF0dXMiOiI0MDEifQ==")];
+    const NONE: &[(&str, &str)] = &[("EHLO", "250-relay\r\n250 AUTH PLAIN")];
+    for (token, says, expected, why) in [
+        ("first", FIRST, "accepted", "the token in the file"),
+        ("second", SECOND, "accepted", "renewed, with no restart"),
+        ("first", SECOND, "blocked", "expired"),
+        ("first", CHALLENGE, "blocked", "refused by a challenge, as Google does"),
+        ("first", NONE, "blocked", "the relay takes only passwords: the token is not sent as one"),
+    ] {
+        std::fs::write(&path, format!("{token}\n")).expect("written");
+        let (port, _mails) = relay(says).await;
+        let told = send_as(port, MailTls::None, login()).await;
+        assert_eq!(word(&told).0, expected, "{why}: {told:?}");
+        assert!(!format!("{told:?}").contains("first"), "{told:?}");
+    }
 }

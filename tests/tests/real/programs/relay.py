@@ -34,7 +34,8 @@ class Handler:
             "encrypted": session.ssl is not None,
             "user": session.auth_data.login.decode(),
             "headers": dict(message.items()),
-            "body": message.get_content(),
+            "body": message.get_body(("plain",)).get_content(),
+            "page": message.get_body(("html",)).get_content(),
         }
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(mail) + "\n")

@@ -1,0 +1,157 @@
+//! What one event says to a person: a heading, a sentence, and lines of what, when and what to do. Pure.
+//!
+//! Mail in both its forms, Slack and Teams show the same card.
+
+use std::collections::BTreeMap;
+
+use attestd_core::Timestamp;
+use attestd_core::event::{Change, Delivery};
+use attestd_core::finding::{Severity, Tier};
+use attestd_core::obligation::london;
+use attestd_core::text::plain;
+use serde_json::Value;
+
+use super::sentence::{Render, Sentence};
+
+/// What one event says to a person; every text in it is plain and cut to a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Card {
+    /// How bad, or that it is over.
+    pub heading: String,
+    /// What is wrong, or was.
+    pub message: String,
+    /// The subject.
+    pub subject: String,
+    /// Name and value of each line.
+    pub lines: Vec<(&'static str, String)>,
+    /// Whether the alert is over.
+    pub closes: bool,
+    /// How bad.
+    pub severity: Severity,
+}
+
+impl Card {
+    /// The card of a delivery.
+    pub(super) fn of(delivery: &Delivery, render: &Render) -> Card {
+        let sentence = say(delivery, render);
+        let event = &delivery.event;
+        Card {
+            heading: heading(delivery),
+            lines: lines(delivery, &sentence),
+            message: sentence.message,
+            subject: plain(&delivery.subject.to_string(), LINE_MAX),
+            closes: event.change.closes(),
+            severity: event.finding.severity,
+        }
+    }
+
+    /// Heading and sentence.
+    pub(super) fn title(&self) -> String {
+        format!("{}: {}", self.heading, self.message)
+    }
+}
+
+/// What a finding says, as plain text.
+pub(super) fn say(delivery: &Delivery, render: &Render) -> Sentence {
+    let finding = &delivery.event.finding;
+    let said = render(&delivery.kind, &finding.key, &finding.values);
+    Sentence {
+        message: plain(&said.message, LINE_MAX),
+        remedy: plain(&said.remedy, LINE_MAX),
+        reference: plain(&said.reference, LINE_MAX),
+    }
+}
+
+fn lines(delivery: &Delivery, sentence: &Sentence) -> Vec<(&'static str, String)> {
+    let event = &delivery.event;
+    let finding = &event.finding;
+    let mut lines = Vec::new();
+    let mut line = |name, value: String| {
+        if !value.is_empty() {
+            lines.push((name, value));
+        }
+    };
+    let part = finding.key.component.as_ref().map(|c| format!(", {c}")).unwrap_or_default();
+    let what = format!("{} ({}){part}", delivery.subject, delivery.kind);
+    line("What", plain(&what, LINE_MAX));
+    line("Since", moment(event.since));
+    if event.change != Change::Opened {
+        line("Now", format!("{} at {}", event.change.as_str(), moment(delivery.at)));
+    }
+    line("Due", due(&finding.values).unwrap_or_default());
+    line("Lead time", finding.tier.map(lead_time).unwrap_or_default());
+    if !event.change.closes() {
+        line("To do", sentence.remedy.clone());
+    }
+    line("Rule", sentence.reference.clone());
+    line("More", format!("attestd explain {}", delivery.subject.check));
+    if delivery.is_volatile() {
+        line("Event", "in no record: the log cannot be written".to_owned());
+    } else {
+        line("Event", format!("{}, number {}", delivery.event_id, delivery.sequence));
+    }
+    lines
+}
+
+fn heading(delivery: &Delivery) -> String {
+    let event = &delivery.event;
+    let severity = match event.finding.severity {
+        Severity::Notice => "Notice",
+        Severity::Warning => "Warning",
+        Severity::Critical => "Critical",
+    };
+    match event.change {
+        Change::Resolved => "Resolved".to_owned(),
+        Change::Retired => "No longer watched".to_owned(),
+        Change::Eased => format!("{severity} (eased)"),
+        Change::Worsened => format!("{severity} (worse)"),
+        Change::Reminded => format!("{severity} (reminder)"),
+        Change::Repeated => match event.number {
+            Some(number) => format!("{severity} (repeat {number})"),
+            None => format!("{severity} (repeat)"),
+        },
+        Change::Opened => severity.to_owned(),
+    }
+}
+
+fn lead_time(tier: Tier) -> String {
+    let days = |count: i32| if count == 1 { "1 day".to_owned() } else { format!("{count} days") };
+    match tier.0 {
+        0 => "due today".to_owned(),
+        before if before > 0 => format!("{} before it is due", days(before)),
+        after => format!("{} overdue", days(after.saturating_neg())),
+    }
+}
+
+/// The day a finding is about, by the names that kinds give such a value.
+fn due(values: &BTreeMap<String, Value>) -> Option<String> {
+    let value = DATED.iter().find_map(|name| values.get(*name))?;
+    Some(plain(value.as_str()?, LINE_MAX))
+}
+
+fn moment(at: Timestamp) -> String {
+    at.to_zoned(london()).strftime("%-d %B %Y %H:%M %Z").to_string()
+}
+
+/// The names of values that hold the day a finding is about.
+const DATED: &[&str] = &["due", "expires", "not_after", "deadline"];
+/// Characters of one line, text from outside included.
+pub(super) const LINE_MAX: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lead_times_read_as_people_say_them() {
+        for (tier, expected) in [
+            (30, "30 days before it is due"),
+            (1, "1 day before it is due"),
+            (0, "due today"),
+            (-1, "1 day overdue"),
+            (-14, "14 days overdue"),
+        ] {
+            assert_eq!(lead_time(Tier(tier)), expected);
+        }
+    }
+}

@@ -176,6 +176,15 @@ pub(crate) fn build(
     check.expect("it builds")
 }
 
+/// Holds that each of these settings is refused, with words that say why.
+pub(crate) fn refuses(kind: &CheckKind, mistakes: &[(impl AsRef<str>, &str)]) {
+    for (settings, part) in mistakes {
+        let settings = settings.as_ref();
+        let (_, errors) = try_build(kind, settings, Path::new("/nowhere"), None);
+        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
+    }
+}
+
 /// Builds the kind, with every error.
 pub(crate) fn try_build(
     kind: &CheckKind,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{build, hold, try_build};
+use crate::fixtures::{build, hold, refuses};
 
 #[tokio::test]
 async fn every_fixture_holds() {
@@ -8,18 +8,18 @@ async fn every_fixture_holds() {
 
 #[test]
 fn every_mistake_in_the_settings_is_told() {
-    for (settings, part) in [
-        ("", "needs `documents`"),
-        ("documents = []", "at least one path or glob"),
-        ("documents = [\"a**b\"]", "is no glob"),
-        ("documents = [3]", "text in quotes"),
-        ("documents = [\"p\"]\ninterval = \"1 moon\"", "is no period"),
-        ("register = \"r.xlsx\"", ".csv or .toml"),
-        ("document = [\"p\"]", "did you mean `documents`?"),
-    ] {
-        let (_, errors) = try_build(&KIND, settings, Path::new("/nowhere"), None);
-        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
-    }
+    refuses(
+        &KIND,
+        &[
+            ("", "needs `documents`"),
+            ("documents = []", "at least one path or glob"),
+            ("documents = [\"a**b\"]", "is no glob"),
+            ("documents = [3]", "text in quotes"),
+            ("documents = [\"p\"]\ninterval = \"1 moon\"", "is no period"),
+            ("register = \"r.xlsx\"", ".csv or .toml"),
+            ("document = [\"p\"]", "did you mean `documents`?"),
+        ],
+    );
 }
 
 #[tokio::test]

@@ -174,6 +174,12 @@ impl ProbeError {
     pub fn new(code: &str, message: impl Into<String>) -> ProbeError {
         Reason::new(code, message).into()
     }
+
+    /// The target left the configuration while a look at it was on its way.
+    pub fn no_target(name: &TargetName) -> ProbeError {
+        let message = format!("{name} is no target of this check any more");
+        ProbeError::new("target_unknown", message)
+    }
 }
 
 impl From<Reason> for ProbeError {

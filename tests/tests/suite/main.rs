@@ -16,3 +16,4 @@ mod power_cut;
 mod simulation;
 mod telling;
 mod tidy;
+mod worker;

@@ -8,6 +8,7 @@ pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
 pub mod foreign;
+pub mod ico_registration;
 pub mod look;
 pub mod mail_domain;
 pub mod ods;

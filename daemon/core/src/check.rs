@@ -249,7 +249,7 @@ pub struct CheckKind {
     pub endpoints: bool,
     /// How often it looks unless told otherwise: `6h`, or a cron line.
     pub every: &'static str,
-    /// How long one run may take (30 s at most).
+    /// How long one run may take: 30 s at most, but for a file of hundreds of megabytes.
     pub timeout: Duration,
     /// Makes the check from its settings; what is wrong goes to the settings' problems, all of it.
     pub build: fn(&Settings<'_>, &Context) -> Option<Box<dyn Check>>,

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod level;
 pub mod merkle;
 pub mod name;
 pub mod obligation;

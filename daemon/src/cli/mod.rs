@@ -11,6 +11,7 @@ mod kinds;
 mod probe;
 mod run;
 mod show;
+mod signed;
 mod status;
 mod when;
 

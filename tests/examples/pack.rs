@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: pack OUT RECORDS".into());
     };
     let records: usize = records.to_string_lossy().parse()?;
-    let log = Log::simulated(1, QUARTERS);
+    let key = key();
+    let log = Log::simulated(1, QUARTERS, &key);
     let mut newest: BTreeMap<u64, Value> = BTreeMap::new();
     for index in 0..log.records.len() {
         let leaf = log.leaf(index);
@@ -42,8 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         newest.values().map(|leaf| (leaf.to_string(), None)).collect();
     let more = records.saturating_sub(log.records.len());
     let all = log.records.iter().cloned().chain(again.iter().cycle().take(more).cloned());
-    let large = Log::of(all.collect(), log.blobs.clone(), log.end);
-    let manifest = large.export(&key(), &large.wish(), out.as_ref())?;
+    let large = log.with(all.collect());
+    let manifest = large.export(&key, &large.wish(), out.as_ref())?;
     println!("{} records", manifest.records);
     Ok(())
 }

@@ -55,6 +55,18 @@ pub(super) struct Leaf<'a> {
     /// The SHA-256 of the private part.
     #[serde(default, borrow)]
     pub private: Option<Cow<'a, str>>,
+    /// Of a start and of a restore: the log's origin from here on.
+    #[serde(default, borrow)]
+    pub origin: Option<Cow<'a, str>>,
+    /// Of a restore: how many records it restored.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Of a pruning: the first record that stayed.
+    #[serde(default)]
+    pub until: Option<u64>,
+    /// Of an erasure: the blob.
+    #[serde(default, borrow)]
+    pub sha256: Option<Cow<'a, str>>,
 }
 
 /// The types of record.
@@ -75,6 +87,14 @@ pub(super) enum Type {
     Pruned,
     Erased,
     Stopped,
+}
+
+impl Type {
+    /// Whether it says what befell the log itself. Such records are in every pack, whatever its period: without them
+    /// nobody can tell what was lost, removed or erased from what somebody left out.
+    pub fn is_of_log(self) -> bool {
+        matches!(self, Type::Restored | Type::Pruned | Type::Erased)
+    }
 }
 
 /// What `config` says, by the type of the record.
@@ -124,6 +144,11 @@ impl<'a> Leaf<'a> {
     pub fn missed(&self) -> Option<(Timestamp, Timestamp)> {
         let slot = |text: &Option<Cow<'_, str>>| text.as_ref()?.parse().ok();
         Some((slot(&self.from)?, slot(&self.to)?))
+    }
+
+    /// When the first record that a pruning left was written.
+    pub fn pruned_before(&self) -> Option<Timestamp> {
+        self.from.as_ref()?.parse().ok()
     }
 
     /// Why slots were missed.

@@ -14,7 +14,7 @@ use attestd_core::time::{Clock, after};
 use attestd_core::{CheckId, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use attestd_storage::note::{Checkpoint, key_name};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sim::chance::Chance;
 use crate::sim::world::{ORIGIN, Simulation};
@@ -70,6 +70,35 @@ impl Log {
             sim.stop().await;
             Log { lost, ..Log::in_store(&sim) }
         })
+    }
+
+    /// A log of so many records: a day of a simulated one, and then its newest runs again and again.
+    pub fn long(records: usize, key: &SigningKey) -> Log {
+        let log = Log::simulated(1, 96, key);
+        let mut newest: BTreeMap<u64, Value> = BTreeMap::new();
+        for index in 0..log.records.len() {
+            let leaf = log.leaf(index);
+            let who = |leaf: &Value, index: u64| leaf["who"].as_u64().unwrap_or(index);
+            match (leaf["t"].as_str(), leaf["of"].as_u64().unwrap_or(index as u64)) {
+                (Some("run" | "same"), of) => {
+                    let number = who(&log.leaf(usize::try_from(of).expect("small")), of);
+                    let again = json!({ "t": "same", "at": leaf["at"], "of": of, "trigger": "change", "next": leaf["next"] });
+                    newest.insert(number, again);
+                }
+                (Some("retired"), _) => drop(newest.remove(&who(&leaf, 0))),
+                (Some("missed"), _) => {
+                    if let Some(again) = newest.get_mut(&who(&leaf, 0)) {
+                        again["next"] = leaf["next"].clone();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let again: Vec<(String, Option<String>)> =
+            newest.values().map(|leaf| (leaf.to_string(), None)).collect();
+        let more = records.saturating_sub(log.records.len());
+        let all = log.records.iter().cloned().chain(again.iter().cycle().take(more).cloned());
+        log.with(all.collect())
     }
 
     /// So many logs that were restored from a backup once, early in their time.

@@ -1,10 +1,16 @@
 //! Evidence packs: honest ones verify, and none that somebody tampered with does.
 
-use attestd::evidence::{Ask, Wish, Word, verify};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use attestd::evidence::{Ask, Program, Wish, Word, replay, verify};
+use attestd_storage::key::SigningKey;
 use attestd_tests::packs::log::{Log, key};
+use attestd_tests::packs::pack::Pack;
 use attestd_tests::packs::tampering::{CLASSES, tampered};
 use attestd_tests::packs::{script, words};
 use attestd_tests::sim::chance::Chance;
+use proptest::prelude::*;
 
 /// Simulated logs, and the packs made of each.
 const LOGS: u64 = 25;
@@ -96,6 +102,56 @@ fn checkpoints_from_before_a_restore_hold_as_far_as_the_backup_went() {
     println!(
         "{held} witnesses from before a restore, {told} of them of more than there is: all told"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Any bytes in the place of any of a pack's files, with and without the list of files made again: told, and no more.
+    #[test]
+    fn any_bytes_in_any_file_of_a_pack_are_refused(
+        pick in any::<prop::sample::Index>(),
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..2_000),
+            "[{}\\[\\]\":,a-z0-9\\\\\n -]{0,400}".prop_map(String::into_bytes),
+        ],
+        at in any::<prop::sample::Index>(),
+        whole in any::<bool>(),
+        listed in any::<bool>(),
+    ) {
+        let (key, pack) = honest();
+        let place = tempfile::tempdir().expect("a directory");
+        let names: Vec<String> = pack.files.keys().cloned().collect();
+        let name = pick.get(&names);
+        let mut changed = pack.clone();
+        let before = &pack.files[name];
+        // In the place of the file, or of its end.
+        let kept = if whole { 0 } else { at.index(before.len() + 1) };
+        changed.put(name, [&before[..kept], &bytes].concat());
+        if listed && name != "SHA256SUMS" && name != "checkpoint" {
+            changed.seal(key);
+        }
+        let out = place.path().join("pack");
+        changed.write(&out);
+        let witness = place.path().join("witness");
+        std::fs::write(&witness, &bytes).expect("written");
+        let verdict = verify(&out, &Ask { witness: Some(witness), ..Ask::default() });
+        prop_assert!(!verdict.holds(), "{name}: {verdict:#?}");
+        let _ = replay(&out, &Program { binary: String::new(), data: BTreeMap::new() });
+    }
+}
+
+/// An honest pack, made once.
+fn honest() -> &'static (SigningKey, Pack) {
+    static HONEST: OnceLock<(SigningKey, Pack)> = OnceLock::new();
+    HONEST.get_or_init(|| {
+        let key = key();
+        let log = Log::restored(1, &key).remove(0);
+        let place = tempfile::tempdir().expect("a directory");
+        let out = place.path().join("pack");
+        log.export(&key, &Wish { documents: true, ..log.wish() }, &out).expect("it is made");
+        (key, Pack::read(&out))
+    })
 }
 
 #[test]

@@ -138,6 +138,7 @@ impl Met {
             stays.extend(known.last.as_ref().map(|last| last.of));
             stays.extend(known.seen.as_ref().map(|seen| seen.of));
         }
+        stays.extend(state.said.0.values().flatten().map(|statement| statement.record));
         let waiting = state.outbox.0.values().flat_map(|queue| queue.waiting.values());
         stays.extend(waiting.map(|waiting| waiting.index));
         stays.extend(state.size.checked_sub(1)); // which the projection is held against

@@ -30,7 +30,7 @@ async fn a_reviewers_name_is_not_kept() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-    let look = Look { target: &targets[0], before: None, now };
+    let look = Look { target: &targets[0], before: None, said: &Default::default(), now };
     let evidence = check.probe(look).await.expect("evidence");
     assert!(!evidence.facts.to_string().contains("Roe"), "{:?}", evidence.facts);
     assert!(evidence.blobs.is_empty());
@@ -45,9 +45,19 @@ async fn the_same_document_is_the_same_evidence_on_another_day() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-    let first = Look { target: &targets[0], before: None, now: at("2026-11-22T12:00:00Z") };
+    let first = Look {
+        target: &targets[0],
+        before: None,
+        said: &Default::default(),
+        now: at("2026-11-22T12:00:00Z"),
+    };
     let first = check.probe(first).await.expect("evidence");
-    let later = Look { target: &targets[0], before: Some(&first), now: at("2026-12-22T12:00:00Z") };
+    let later = Look {
+        target: &targets[0],
+        before: Some(&first),
+        said: &Default::default(),
+        now: at("2026-12-22T12:00:00Z"),
+    };
     assert_eq!(check.probe(later).await.expect("evidence"), first);
 }
 

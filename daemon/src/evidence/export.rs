@@ -278,6 +278,10 @@ impl Telling<'_> {
         if let Some(config) = leaf.configuration().filter(|config| self.is_there(config)) {
             self.blobs.insert(config.to_owned(), false);
         }
+        if let Some(document) = private.document.as_ref().filter(|sha256| self.is_there(sha256)) {
+            self.blobs.entry(document.clone()).or_insert(true);
+            named.insert(document.clone());
+        }
         let facts = match &private.evidence {
             None => return Ok(named),
             Some(Recorded::Facts(evidence)) => evidence.facts.clone(),

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use attestd_core::record::{Recorded, Why};
-use attestd_core::{Judgement, Reason, Status, Subject, Timestamp, observation::Standing};
+use attestd_core::statement::What;
+use attestd_core::{
+    Judgement, PersonId, Reason, Status, Subject, Timestamp, observation::Standing,
+};
 use serde::Deserialize;
 
 use super::leaf::{Leaf, Type};
@@ -128,6 +131,13 @@ pub(super) struct Private {
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
+    /// The document that a statement names.
+    #[serde(default)]
+    pub document: Option<String>,
+    #[serde(default)]
+    by: Option<PersonId>,
+    #[serde(default)]
+    second: Option<PersonId>,
 }
 
 impl Story {
@@ -207,6 +217,19 @@ impl Story {
                         record: index,
                     });
                 }
+            }
+            Type::Attested => {
+                let status = told.now.as_ref().map_or(Status::Unknown, |now| now.status);
+                told.evidence.push(Piece {
+                    record: index,
+                    at: leaf.at,
+                    status,
+                    says: said(leaf, private),
+                    hash: leaf.private.as_deref().unwrap_or_default().to_owned(),
+                    blobs: blobs.iter().cloned().collect(),
+                    again: 0,
+                    last: leaf.at,
+                });
             }
             Type::Retired => told.turn(leaf.at, None, from, to),
             _ => {}
@@ -302,6 +325,18 @@ impl Told {
             }
         }
         lapses
+    }
+}
+
+/// What a person said, in words; in a redacted pack without the person.
+fn said(leaf: &Leaf<'_>, private: Option<&Private>) -> String {
+    let what = leaf.what.map_or("something of another version", What::as_str);
+    let on = leaf.on.map_or(String::new(), |on| format!(" on {on}"));
+    let people = private.map(|private| private.by.iter().chain(&private.second));
+    let people: Vec<String> = people.into_iter().flatten().map(PersonId::to_string).collect();
+    match people.as_slice() {
+        [] => format!("{what}{on}, a person says"),
+        people => format!("{what}{on}, {} said", people.join(" and ")),
     }
 }
 

@@ -9,8 +9,8 @@ ALWAYS = {"index.html", "register.csv", "VERIFY.md", "verify.py", "manifest.json
 MANIFEST = {**dict.fromkeys("origin organisation made_at made_by from to check".split(), str),
             **dict.fromkeys("format first next size records".split(), int),
             **dict.fromkeys("whole redacted documents".split(), bool)}
-OF_SUBJECTS = {"run", "same", "missed", "ticked", "retired"}
-TYPES = OF_SUBJECTS | set("start configured accepted clock recovered restored stopped".split())
+OF_SUBJECTS = {"run", "same", "missed", "ticked", "retired", "attested"}
+TYPES = OF_SUBJECTS | set("start configured accepted clock recovered restored pruned erased stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 
 def need(holds, what):
@@ -127,7 +127,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.expected, self.newest = i + 1, at
         (promised, by), slot = self.open.get(who, (None, -1)), leaf.get("slot") and when(leaf["slot"])
         if t == "retired": self.open.pop(who, None)
-        elif t == "ticked": self.open.setdefault(who, (None, i))
+        elif t in ("ticked", "attested"): self.open.setdefault(who, (None, i))
         elif t in OF_SUBJECTS:
             if t == "missed": kept = promised is None or when(leaf["from"]) <= promised <= when(leaf["to"])
             elif slot: kept = promised == slot

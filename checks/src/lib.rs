@@ -1,5 +1,6 @@
 //! The kinds of check, one file each, and the ways of looking that they share.
 
+pub mod action;
 pub mod certificate;
 pub mod cyber_essentials;
 pub mod data;
@@ -10,6 +11,7 @@ mod fixtures;
 pub mod ico_registration;
 pub mod look;
 pub mod mail_domain;
+pub mod obligation;
 pub mod ods;
 pub mod policy_review;
 pub mod register;

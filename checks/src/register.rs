@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use attestd_core::finding::Finding;
 use attestd_core::obligation::{Period, WorkingDays, days_until, severity, tier};
@@ -12,11 +13,13 @@ use attestd_core::settings::did_you_mean;
 use attestd_core::{Context, Date, FindingSpec, Means, PersonId, Reason, Severity, TargetName};
 use serde::{Deserialize, Serialize};
 
+use crate::data;
 use crate::look::document;
 use row::is_id;
 pub use row::parse_date;
 use table::{Raw, read_csv, read_toml};
 
+pub mod more;
 mod row;
 mod table;
 
@@ -99,6 +102,19 @@ pub struct Row {
     /// That the duty does not apply, who says so and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<NotApplicable>,
+    /// Of a service: where it stands.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lifecycle: more::Lifecycle,
+    /// Of a security test: how it was made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub test: more::Test,
+    /// Of an action: where it comes from.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: more::Origin,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// When something was last done.
@@ -382,8 +398,12 @@ pub const PARTLY_READ: FindingSpec = FindingSpec {
 /// Lead times of an internal review, in days (H2).
 pub const REVIEW_LEADS: [i32; 3] = [30, 14, 3];
 /// Kinds of row that something watches, and services, which others refer to.
-const KINDS: [&str; 5] =
-    ["service", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
+static KINDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let presets = data::obligations().preset.iter().map(|preset| preset.kind.as_str());
+    let own =
+        ["service", "action", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
+    own.into_iter().chain(presets).collect()
+});
 /// A register, in bytes.
 const REGISTER_MAX: u64 = 1024 * 1024;
 /// How much of a cell a message repeats, in characters.

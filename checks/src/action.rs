@@ -281,7 +281,7 @@ impl Facts {
         };
         let said = self.said.as_ref().map(|Statement { record, said, .. }| Closed {
             on: said.on,
-            by: Some(&said.by),
+            by: said.by.as_ref(),
             shown: said.document.is_some() || said.link.is_some(),
             record: Some(*record),
         });

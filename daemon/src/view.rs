@@ -361,7 +361,8 @@ impl EntryView {
 /// What a person said, in words.
 fn attested_detail(attested: &Attested) -> String {
     let said = &attested.said;
-    let mut parts = vec![format!("{} on {}, said by {}", said.what.as_str(), said.on, said.by)];
+    let mut parts = vec![format!("{} on {}", said.what.as_str(), said.on)];
+    parts.extend(said.by.iter().map(|by| format!("said by {by}")));
     parts.extend(said.second.iter().map(|second| format!("and by {second}")));
     parts.extend(said.version.iter().map(|version| format!("version {version}")));
     parts.extend(said.expires.iter().map(|expires| format!("good until {expires}")));

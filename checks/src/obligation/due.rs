@@ -114,7 +114,7 @@ impl Ruling {
         Ruling {
             done: Done::On(said.on),
             record: Some(*record),
-            by: Some(said.by.clone()),
+            by: said.by.clone(),
             expires: said.expires.or(printed),
             due: None,
             shown: said.document.is_some() || said.link.is_some(),

@@ -53,7 +53,7 @@ pub(super) fn explain(duty: &Duty) -> String {
             "Said in record {}: done on {}, by {}{second}; {}.",
             statement.record,
             said.on,
-            said.by,
+            said.by.as_ref().map_or("nobody who is named", |by| by.as_str()),
             shown.map_or("nothing shows it", String::as_str)
         )
     }));

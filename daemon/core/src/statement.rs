@@ -53,8 +53,9 @@ pub struct Said {
     pub what: What,
     /// From which day on it holds.
     pub on: Date,
-    /// Who says so.
-    pub by: PersonId,
+    /// Who says so; a release may be told of by a machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
     /// Who else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<PersonId>,
@@ -106,7 +107,7 @@ mod tests {
         let said = Said {
             what: What::Done,
             on: Date::constant(2026, 11, day),
-            by: "ada".parse().expect("an id"),
+            by: "ada".parse().ok(),
             second: None,
             document: None,
             link: None,

@@ -13,6 +13,7 @@ mod kill;
 mod observability;
 mod packs;
 mod power_cut;
+mod saying;
 mod simulation;
 mod telling;
 mod tidy;

@@ -63,7 +63,7 @@ v8 8.3.4, second hand), whatever later day is set.
 Whether what was found is mended. A risk that is accepted instead of mended is not recorded yet: the action stays open.
 
 ## Settings
-- `register`: the register, a CSV or TOML file. Needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed.
 
 ## What it sends
 Nothing.
@@ -109,7 +109,7 @@ pub struct Rule {
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     if !settings.has("register") {
-        settings.missing("register", "the CSV or TOML file in which the actions are");
+        settings.missing("register", "the file (CSV, TOML, XLSX) in which the actions are");
     }
     let source = Source::build(settings, context)?;
     Some(Box::new(Action { source, directory: context.directory.clone() }))
@@ -165,7 +165,7 @@ impl Check for Action {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.source.path.clone()]
+        self.source.files()
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {

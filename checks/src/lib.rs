@@ -2,12 +2,14 @@
 
 pub mod action;
 pub mod certificate;
+pub mod controls;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
 pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
+pub mod foreign;
 pub mod ico_registration;
 pub mod look;
 pub mod mail_domain;

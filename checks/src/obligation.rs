@@ -46,7 +46,7 @@ register = "register.csv"
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     if !settings.has("register") {
-        settings.missing("register", "the CSV or TOML file in which the duties are");
+        settings.missing("register", "the file (CSV, TOML, XLSX) in which the duties are");
     }
     let source = Source::build(settings, context)?;
     Some(Box::new(Obligation { source, directory: context.directory.clone() }))
@@ -111,7 +111,7 @@ impl Check for Obligation {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.source.path.clone()]
+        self.source.files()
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {

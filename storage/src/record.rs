@@ -157,6 +157,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
             "attested",
             &["subject", "by", "second", "document", "link", "version", "note", "user"],
         ),
+        Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),

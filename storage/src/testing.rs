@@ -10,7 +10,7 @@ use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Attested, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered,
-    Restored, Run, Same, Start, Ticked, Why,
+    Restated, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -163,6 +163,13 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         Record::Ticked(ticked(Change::Repeated)),
         Record::Retired(ticked(Change::Resolved)),
         attested("tls/a", 4, 1),
+        Record::Restated(Restated {
+            at: at(5),
+            subject: "tls/a".parse().expect("a subject"),
+            kind: "tls".to_owned(),
+            status: Status::Fail,
+            events: vec![event(Change::Restated)],
+        }),
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),

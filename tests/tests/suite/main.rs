@@ -10,6 +10,7 @@ mod documents;
 mod evidence;
 mod full_disk;
 mod kill;
+mod lost_outbox;
 mod observability;
 mod packs;
 mod power_cut;

@@ -14,7 +14,7 @@ use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, Subject, Timestamp};
+use attestd_core::{Nature, PersonId, Subject, Timestamp};
 use attestd_storage::SledStore;
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use sha2::{Digest, Sha256};
@@ -49,6 +49,7 @@ pub struct Daemon {
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
     organisation: watch::Sender<String>,
+    people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
@@ -129,6 +130,7 @@ impl Daemon {
 
         let (checks_tx, checks_rx) = watch::channel(checks);
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
+        let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
         let server = Arc::new(Server {
             shared: shared.clone(),
@@ -136,6 +138,7 @@ impl Daemon {
             checks: checks_rx,
             checkpoints: checkpoints.clone(),
             organisation: organisation_rx,
+            people,
         });
         let listener = server::listen(&config.control_socket)?;
         let path = config.control_socket.clone();
@@ -167,6 +170,7 @@ impl Daemon {
             due,
             checks: checks_tx,
             organisation: organisation_tx,
+            people: people_tx,
             retention: retention_tx,
             deliveries,
             metrics,
@@ -321,6 +325,7 @@ impl Daemon {
         std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
+        self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::past::Gap;
-use attestd_core::record::{Record, Run};
+use attestd_core::record::{Attested, Record, Run};
 use attestd_core::state::{LastRun, State, SubjectState};
 use attestd_core::store::Committed;
-use attestd_core::{Component, Finding, Means, Nature, Severity, Status, Subject, Timestamp};
+use attestd_core::{
+    Component, Finding, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
@@ -63,6 +65,9 @@ pub struct SubjectView {
     /// When what it is about ends.
     #[serde(default)]
     pub due: Option<Timestamp>,
+    /// Who answers for it: the owner, then who stands in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// Why it is not seen.
     #[serde(default)]
     pub unseen: Option<String>,
@@ -125,7 +130,7 @@ pub struct EntryView {
     /// The subject; everything where absent.
     #[serde(default)]
     pub subject: Option<Subject>,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`; a gap is `not_running`,
+    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `retired`; a gap is `not_running`,
     /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
@@ -201,6 +206,7 @@ impl SubjectView {
             seen_at: last.map(|last| last.at),
             next: state.next,
             due: last.and_then(|last| last.due),
+            answers: last.map(|last| last.answers.clone()).unwrap_or_default(),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen,
             gap: None,
@@ -216,6 +222,7 @@ impl SubjectView {
             seen_at: None,
             next: None,
             due: None,
+            answers: Vec::new(),
             unseen: Some("not yet seen".to_owned()),
             remedy: None,
             gap: None,
@@ -303,8 +310,8 @@ impl FindingView {
             since: None,
             firing: None,
             message: catalogue::message(kind, key, &finding.values),
-            remedy: spec.map_or("", |spec| spec.remedy).to_owned(),
-            reference: spec.map_or("", |spec| spec.reference).to_owned(),
+            remedy: spec.map(|spec| spec.remedy(key, &finding.values)).unwrap_or_default(),
+            reference: spec.map(|spec| spec.reference(key, &finding.values)).unwrap_or_default(),
         }
     }
 }
@@ -340,12 +347,29 @@ impl EntryView {
             Record::Ticked(ticked) => {
                 entry(&ticked.subject, "ticked", Some(ticked.status), events(&ticked.events))
             }
+            Record::Attested(attested) => {
+                entry(&attested.subject, "attested", None, attested_detail(attested))
+            }
             Record::Retired(ticked) => {
                 entry(&ticked.subject, "retired", None, events(&ticked.events))
             }
             _ => return None,
         })
     }
+}
+
+/// What a person said, in words.
+fn attested_detail(attested: &Attested) -> String {
+    let said = &attested.said;
+    let mut parts = vec![format!("{} on {}", said.what.as_str(), said.on)];
+    parts.extend(said.by.iter().map(|by| format!("said by {by}")));
+    parts.extend(said.second.iter().map(|second| format!("and by {second}")));
+    parts.extend(said.version.iter().map(|version| format!("version {version}")));
+    parts.extend(said.expires.iter().map(|expires| format!("good until {expires}")));
+    parts.extend(said.document.iter().map(|sha256| format!("document {sha256}")));
+    parts.extend(said.link.clone());
+    parts.extend(attested.note.clone());
+    parts.join("; ")
 }
 
 fn run_detail(run: &Run) -> String {

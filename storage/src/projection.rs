@@ -193,6 +193,12 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.gone.insert(subject, layout::number(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::SAID, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.said.0.insert(subject, layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::NEWEST, &mut |key, value| {
         let newest = layout::number(key, value)?;
         let queue = Queue { newest, ..Queue::default() };
@@ -222,12 +228,12 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     if let Some(newest) = state.size.checked_sub(1) {
         state.stretch = stretch(pairs, newest / STRETCH)?;
     }
-    let outbox = &state.outbox;
-    let found = (state.subjects.len(), outbox.0.len(), outbox.len(), outbox.told());
-    let stated = (meta.subjects, meta.destinations, meta.waiting, meta.told);
+    let (outbox, subjects, said) = (&state.outbox, state.subjects.len(), state.said.0.len());
+    let found = (subjects, said, outbox.0.len(), outbox.len(), outbox.told());
+    let stated = (meta.subjects, meta.said, meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, destinations, events and known alerts, and has {found:?}"
+            "it says it has {stated:?} subjects, subjects spoken of, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

@@ -104,6 +104,7 @@ pub(crate) fn subject_of(record: &Record) -> Option<&Subject> {
         Record::Run(run) => Some(&run.subject),
         Record::Missed(missed) => Some(&missed.subject),
         Record::Ticked(ticked) | Record::Retired(ticked) => Some(&ticked.subject),
+        Record::Attested(attested) => Some(&attested.subject),
         _ => None,
     }
 }
@@ -152,6 +153,10 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Missed(_) => ("missed", &["subject"]),
         Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
+        Record::Attested(_) => (
+            "attested",
+            &["subject", "by", "second", "document", "link", "version", "note", "user"],
+        ),
         Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),

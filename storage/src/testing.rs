@@ -9,9 +9,10 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Restated,
-    Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Attested, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered,
+    Restated, Restored, Run, Same, Start, Ticked, Why,
 };
+use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
 use jiff::{SignedDuration, Timestamp};
@@ -125,6 +126,22 @@ pub(crate) fn ticked(subject: &str, n: u64, change: Change) -> Ticked {
     }
 }
 
+/// A person said of `subject` in minute `n` that it was done on a day of November.
+pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
+    let said = Said {
+        what: What::Done,
+        on: jiff::civil::date(2026, 11, day),
+        by: "ada".parse().ok(),
+        second: "bob".parse().ok(),
+        document: Some("0".repeat(64)),
+        link: None,
+        expires: None,
+        version: None,
+    };
+    let (subject, note) = (subject.parse().expect("a subject"), Some("by hand".to_owned()));
+    Record::Attested(Box::new(Attested { at: at(n), subject, said, note, user: 7 }))
+}
+
 /// A record of every type.
 pub(crate) fn one_of_each() -> Vec<Record> {
     let ticked = |change| ticked("tls/a", 3, change);
@@ -145,6 +162,7 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         }),
         Record::Ticked(ticked(Change::Repeated)),
         Record::Retired(ticked(Change::Resolved)),
+        attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),
             subject: "tls/a".parse().expect("a subject"),

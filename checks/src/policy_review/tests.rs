@@ -31,7 +31,7 @@ async fn a_reviewers_name_is_not_kept() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-    let look = Look { target: &targets[0], before: None, now };
+    let look = Look { target: &targets[0], before: None, said: &Default::default(), now };
     let evidence = check.probe(look).await.expect("evidence");
     assert!(!evidence.facts.to_string().contains("Roe"), "{:?}", evidence.facts);
     assert!(evidence.blobs.is_empty());
@@ -46,9 +46,19 @@ async fn the_same_document_is_the_same_evidence_on_another_day() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-    let first = Look { target: &targets[0], before: None, now: at("2026-11-22T12:00:00Z") };
+    let first = Look {
+        target: &targets[0],
+        before: None,
+        said: &Default::default(),
+        now: at("2026-11-22T12:00:00Z"),
+    };
     let first = check.probe(first).await.expect("evidence");
-    let later = Look { target: &targets[0], before: Some(&first), now: at("2026-12-22T12:00:00Z") };
+    let later = Look {
+        target: &targets[0],
+        before: Some(&first),
+        said: &Default::default(),
+        now: at("2026-12-22T12:00:00Z"),
+    };
     assert_eq!(check.probe(later).await.expect("evidence"), first);
 }
 
@@ -79,7 +89,10 @@ async fn statuses(check: &dyn Check, now: &str) -> Vec<(String, String)> {
     let now = now.parse().expect("a time");
     let mut all = Vec::new();
     for target in check.targets().await.expect("targets") {
-        let status = match check.probe(Look { target: &target, before: None, now }).await {
+        let status = match check
+            .probe(Look { target: &target, before: None, said: &Default::default(), now })
+            .await
+        {
             Ok(evidence) => {
                 check.judge(&evidence, now).expect("its own").status().as_str().to_owned()
             }

@@ -15,6 +15,7 @@ pub mod record;
 pub mod schedule;
 pub mod settings;
 pub mod state;
+pub mod statement;
 pub mod store;
 pub mod text;
 pub mod time;

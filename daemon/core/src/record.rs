@@ -11,6 +11,7 @@ use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
 use crate::name::{CheckId, DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
+use crate::statement::Said;
 use crate::time::{Trust, Uptime};
 
 /// The most bytes of one record (C2SP tlog-tiles bundles count them in 16 bits).
@@ -36,6 +37,8 @@ pub enum Record {
     Ticked(Ticked),
     /// A subject left the configuration (F5).
     Retired(Ticked),
+    /// A person said something of a subject.
+    Attested(Box<Attested>),
     /// What some destinations do not know of a subject is told them anew (D7).
     Restated(Restated),
     /// Destinations accepted events (D11).
@@ -236,6 +239,23 @@ pub struct Ticked {
     pub events: Vec<AlertEvent>,
 }
 
+/// A person said something of a subject: an attestation. Names and free text stand in its private part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attested {
+    /// When it was received.
+    pub at: Timestamp,
+    /// Of whom.
+    pub subject: Subject,
+    /// What.
+    #[serde(flatten)]
+    pub said: Said,
+    /// In that person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who entered it: the user's number on this machine.
+    pub user: u32,
+}
+
 /// What some destinations do not know of a subject's alerts, or know to be otherwise. The alerts stay as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Restated {
@@ -322,6 +342,7 @@ impl Record {
             Record::Same(r) => r.at,
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
+            Record::Attested(r) => r.at,
             Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alerts;
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
-use crate::name::{CheckId, DestinationName, Subject};
+use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
 use crate::record::{Pruned, Record, Run, Same};
+use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
 
@@ -35,6 +36,8 @@ pub struct State {
     pub subjects: BTreeMap<Subject, SubjectState>,
     /// How many history entries each retired subject has: should it come back, its ordinals go on from there.
     pub gone: BTreeMap<Subject, u64>,
+    /// What people said of subjects, those included that left and may come back.
+    pub said: Statements,
     /// What waits to be told.
     pub outbox: Outbox,
     /// Whether the wall clock was believed when the newest record was written.
@@ -103,6 +106,9 @@ pub struct LastRun {
     /// When what it is about ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
 }
 
 /// Where the newest evidence stands.
@@ -175,6 +181,7 @@ impl LastRun {
             standing: run.standing.clone(),
             stale_at: run.stale_at,
             due: run.judged().and_then(|judgement| judgement.due),
+            answers: run.judged().map(|judged| judged.answers.clone()).unwrap_or_default(),
         }
     }
 
@@ -253,6 +260,16 @@ impl State {
                     self.gone.insert(ticked.subject.clone(), state.entries);
                 }
                 changed.subject = Some(ticked.subject.clone());
+            }
+            Record::Attested(attested) => {
+                let subject = &attested.subject;
+                let before = self.back(subject);
+                let state = self.subjects.entry(subject.clone());
+                let state = state.or_insert_with(|| SubjectState::new("", index, before));
+                changed.entry = Some(state.entry());
+                changed.subject = Some(subject.clone());
+                let (received, said) = (attested.at, attested.said.clone());
+                self.said.add(subject, Statement { record: index, received, said });
             }
             Record::Accepted(accepted) => {
                 for (destination, ranges) in &accepted.by {

@@ -10,6 +10,7 @@ mod history;
 mod kinds;
 mod probe;
 mod run;
+mod say;
 mod show;
 mod signed;
 mod status;
@@ -79,6 +80,12 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Say that a duty or an action was done; its next date follows
+    ///
+    /// It is recorded with the document's hash, and the document is kept. The running daemon records it.
+    Done(say::Done),
+    /// Say that a service was released, changed or first sold; what that calls for is due
+    Event(say::Event),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -175,6 +182,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
+        Verb::Done(done) => say::done(&config(), done, cli.json),
+        Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

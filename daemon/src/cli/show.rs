@@ -74,7 +74,7 @@ pub fn time(at: Timestamp) -> String {
 }
 
 /// The day on which something ends: of midnight, the day before.
-fn date(at: Timestamp) -> String {
+pub fn date(at: Timestamp) -> String {
     let last = at - jiff::SignedDuration::from_secs(1);
     last.to_zoned(london()).strftime("%-d %b %Y").to_string()
 }

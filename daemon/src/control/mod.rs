@@ -1,8 +1,10 @@
 //! The control socket: how the other verbs reach a running daemon. One JSON request a connection, one JSON answer.
 
 pub mod client;
+mod saying;
 pub mod server;
 
+use attestd_core::statement::Said;
 use attestd_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,17 @@ pub enum Request {
         /// The newest this many.
         limit: usize,
     },
+    /// To record what a person says of a duty, an action or a service; the answer comes when it was judged anew.
+    Say {
+        /// Of which row, by its id or with its check.
+        of: String,
+        /// What.
+        said: Box<Said>,
+        /// In that person's words.
+        note: Option<String>,
+        /// How many bytes of a document follow the request's line.
+        document: Option<usize>,
+    },
     /// A signed checkpoint of the log as it is now.
     Checkpoint,
     /// The log's signature on an evidence pack.
@@ -70,6 +83,13 @@ pub enum Answer {
     },
     /// A seal: the signed note.
     Sealed(String),
+    /// It is recorded.
+    Said {
+        /// The record.
+        record: u64,
+        /// How what it was said of stands now.
+        checked: Vec<CheckedView>,
+    },
     /// The blob is gone, and the record says so.
     Erased,
     /// Why not.

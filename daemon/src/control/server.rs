@@ -1,5 +1,6 @@
 //! Answers over the control socket: to root, to the daemon's own user, and to members of the socket's group.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::time::Duration;
 
 use attestd_core::record::Erased;
 use attestd_core::store::{HistoryQuery, StoreError};
-use attestd_core::{Subject, Timestamp};
+use attestd_core::{PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::saying::{self, Saying};
 use super::{Answer, CheckedView, Request};
 use crate::checkpoints::Checkpoints;
 use crate::limits;
@@ -25,6 +27,8 @@ use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 const CONNECTIONS_MAX: usize = 16;
 /// A request must come within this.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// A document that comes with it must within this.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(30);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,8 @@ pub struct Server {
     pub checkpoints: Option<Arc<Checkpoints>>,
     /// Who runs this.
     pub organisation: tokio::sync::watch::Receiver<String>,
+    /// The people there are.
+    pub people: tokio::sync::watch::Receiver<BTreeSet<PersonId>>,
 }
 
 /// Makes the socket, for its owner and its group; the store's lock is held, so that one left behind is nobody's.
@@ -109,9 +115,29 @@ async fn connection(server: &Server, mut stream: UnixStream, group: u32) -> std:
     let answer = if may_ask(peer.uid(), peer.gid(), group) {
         let (read, _) = stream.split();
         let mut line = Vec::new();
-        let mut read = BufReader::new(read.take(limits::CONTROL_REQUEST_MAX as u64));
-        tokio::time::timeout(REQUEST_MAX, read.read_until(b'\n', &mut line)).await??;
+        let mut read = BufReader::new(read);
+        let mut request = (&mut read).take(limits::CONTROL_REQUEST_MAX as u64);
+        tokio::time::timeout(REQUEST_MAX, request.read_until(b'\n', &mut line)).await??;
         match serde_json::from_slice(&line) {
+            Ok(Request::Say { of, said, note, document }) => {
+                let document = match document {
+                    Some(bytes) if bytes > limits::DOCUMENT_MAX => None,
+                    Some(bytes) => {
+                        let mut document = vec![0; bytes];
+                        tokio::time::timeout(DOCUMENT_WAIT, read.read_exact(&mut document))
+                            .await??;
+                        Some(Some(document))
+                    }
+                    None => Some(None),
+                };
+                match document {
+                    Some(document) => {
+                        let saying = Saying { of, said: *said, note, document, user: peer.uid() };
+                        saying::say(server, saying).await
+                    }
+                    None => Answer::Refused(saying::too_large()),
+                }
+            }
             Ok(request) => answer(server, request, peer.uid()).await,
             Err(error) => Answer::Refused(format!("this is no request: {error}")),
         }
@@ -136,6 +162,7 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
 
 async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
+        Request::Say { .. } => Answer::Refused("its document did not come with it".to_owned()),
         Request::Status => Answer::Status(server.status()),
         Request::Erase { reason, .. } if reason.trim().is_empty() => {
             Answer::Refused("--reason must say why".to_owned())
@@ -197,6 +224,11 @@ impl Server {
                 "there is no check or subject {subject}; `attestd status` lists them"
             ));
         }
+        Answer::Checked(self.checked(&subjects))
+    }
+
+    /// How subjects stand that just ran.
+    pub(super) fn checked(&self, subjects: &[Subject]) -> Vec<CheckedView> {
         let now = self.shared.clock.now();
         let one = |subject: &Subject| {
             let state = self.shared.state(subject)?;
@@ -209,7 +241,7 @@ impl Server {
             };
             Some(CheckedView { view: SubjectView::of(subject, &state, now), explanation })
         };
-        Answer::Checked(subjects.iter().filter_map(one).collect())
+        subjects.iter().filter_map(one).collect()
     }
 
     async fn status_at(&self, at: Timestamp) -> Answer {

@@ -290,7 +290,7 @@ impl Telling<'_> {
             self.find(config, Of::Replay);
         }
         let facts = match &private.evidence {
-            None => return Ok(named),
+            None => Value::Null,
             Some(Recorded::Facts(evidence)) => evidence.facts.clone(),
             Some(Recorded::Blob(sha256)) => match self.find(sha256, Of::Replay) {
                 Some(Of::Replay) => {
@@ -299,7 +299,7 @@ impl Telling<'_> {
                 _ => Value::String(sha256.clone()),
             },
         };
-        let mut hashes = BTreeSet::new();
+        let mut hashes: BTreeSet<String> = private.document.iter().cloned().collect();
         gather(&facts, &mut hashes);
         for sha256 in hashes {
             if let Some(of) = self.find(&sha256, Of::Document) {

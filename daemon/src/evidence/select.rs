@@ -40,6 +40,8 @@ pub(super) struct Choice {
     settings: [Option<u64>; 2],
     /// The subjects that are watched when the period begins, by number.
     newest: BTreeMap<u64, Newest>,
+    /// What was said of them.
+    said: BTreeMap<u64, Vec<u64>>,
     /// The numbers of the check's subjects, where it is one check's pack.
     numbers: HashSet<u64>,
     runs: HashMap<u64, OfRun>,
@@ -73,6 +75,7 @@ impl Choice {
             next: 0,
             settings: [None; 2],
             newest: BTreeMap::new(),
+            said: BTreeMap::new(),
             numbers: HashSet::new(),
             runs: HashMap::new(),
             left_out: HashSet::new(),
@@ -142,7 +145,8 @@ impl Choice {
         let Some(number) = number else { return };
         let newest = self.newest.entry(number).or_default();
         match leaf.t {
-            Type::Retired => drop(self.newest.remove(&number)),
+            Type::Retired => drop((self.newest.remove(&number), self.said.remove(&number))),
+            Type::Attested => self.said.entry(number).or_default().push(index),
             Type::Missed => newest.promise = Some(index),
             Type::Run | Type::Same => {
                 *newest = Newest { promise: Some(index), run: Some(leaf.of.unwrap_or(index)) };
@@ -161,6 +165,9 @@ impl Choice {
             .filter(|(number, _)| self.wants(**number))
             .map(|(_, newest)| *newest)
             .collect();
+        let said = self.said.iter().filter(|(number, _)| self.wants(**number));
+        let said: Vec<u64> = said.flat_map(|(_, indexes)| indexes.iter().copied()).collect();
+        self.context.extend(said);
         for newest in watched {
             self.context.extend(newest.promise);
             if let Some(run) = newest.run {

@@ -7,7 +7,7 @@ import argparse, base64, datetime, hashlib, json, os, pathlib, re, subprocess, s
 ALWAYS = {*"index.html register.csv VERIFY.md verify.py manifest.json checkpoint key.txt key.pem records.jsonl".split()}
 MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check", bool:
             "whole redacted documents", int: "format first next size records"}.items() for name in names.split()}
-OF_SUBJECTS, OF_LOG = {"run", "same", "missed", "ticked", "retired"}, {"restored", "pruned", "erased"}
+OF_SUBJECTS, OF_LOG = set("run same missed ticked retired attested".split()), {"restored", "pruned", "erased"}
 TYPES = OF_SUBJECTS | OF_LOG | set("start configured restated accepted clock recovered stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 NOT_WITNESSED = "not_witnessed", "nobody else's checkpoints were given (--witness)"
@@ -130,7 +130,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.expected, self.newest = i + 1, at
         (promised, by), slot = self.open.get(who, (None, -1)), leaf.get("slot") and when(leaf["slot"])
         if t == "retired": self.open.pop(who, None)
-        elif t == "ticked": self.open.setdefault(who, (None, i))
+        elif t in ("ticked", "attested"): self.open.setdefault(who, (None, i))
         elif t in OF_SUBJECTS:
             if t == "missed": kept = promised is None or when(leaf["from"]) <= promised <= when(leaf["to"])
             elif slot: kept = promised == slot

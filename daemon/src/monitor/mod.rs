@@ -2,6 +2,7 @@
 //! asks, a run ends or a deadline passes, and never waits for any of its runs.
 
 mod listing;
+mod saying;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
 mod restating;
@@ -15,7 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::{self, Input};
+use attestd_core::check::Blob;
 use attestd_core::record::{Record, Ticked};
+use attestd_core::statement::Said;
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Trust, Uptime, between};
 use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
@@ -41,6 +44,21 @@ pub enum Message {
         subject: Subject,
         /// The subjects that ran; none where there is no such check or target.
         reply: oneshot::Sender<Vec<Subject>>,
+    },
+    /// A person says something of a row of a register; the answer comes when all that hangs on it was judged anew.
+    Say {
+        /// The row, by its id or with its check.
+        of: String,
+        /// What is said; its subject is found here.
+        said: Box<Said>,
+        /// In that person's words.
+        note: Option<String>,
+        /// The document that shows it.
+        document: Option<Blob>,
+        /// Who entered it.
+        user: u32,
+        /// The record and the subject; or why not.
+        reply: oneshot::Sender<Result<(u64, Subject), String>>,
     },
     /// Another configuration is in force; its `configured` record stands at this index.
     Configured {
@@ -322,6 +340,10 @@ impl Monitor {
             Message::Changed(files) if files.is_empty() => self.look_at_own(),
             Message::Changed(files) => self.list_all(&Cause::Changed(Arc::new(files))),
             Message::Ask { subject, reply } => self.ask(subject, reply),
+            Message::Say { of, said, note, document, user, reply } => {
+                let saying = saying::Saying { said: *said, note, document, user };
+                self.say(&of, saying, reply).await?;
+            }
             Message::Configured { checks, index } => {
                 self.shared.config.store(index, Ordering::Relaxed);
                 self.checks = checks;

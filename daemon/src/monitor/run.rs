@@ -80,7 +80,14 @@ pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     let memory = shared.remember(&job.subject);
     let seen = match &job.target {
         Ok(target) => {
-            look::probe(&*shared.clock, &job.check, target, memory.evidence.clone()).await
+            look::probe(
+                &*shared.clock,
+                &job.check,
+                target,
+                memory.evidence.clone(),
+                shared.said(&job.check.id),
+            )
+            .await
         }
         Err(error) => Err(error.clone()),
     };

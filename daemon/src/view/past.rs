@@ -122,6 +122,7 @@ impl SubjectView {
             seen_at: last.map(|last| last.at),
             next: then.next,
             due: last.and_then(|last| last.due),
+            answers: last.map(|last| last.answers.clone()).unwrap_or_default(),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen: unseen.or(parts),
             gap: then.gap.clone(),

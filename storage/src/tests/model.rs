@@ -7,7 +7,7 @@ use attestd_core::store::{Store, StoreError};
 use proptest::prelude::*;
 
 use super::store::{indexes, state};
-use crate::testing::{at, configured, draft, query, run, same, start, ticked, wait};
+use crate::testing::{at, attested, configured, draft, query, run, same, start, ticked, wait};
 use crate::{MemoryStore, SledStore};
 
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ enum Act {
     Same(u8),
     Tick(u8, Change),
     Retire(u8),
+    Attest(u8, i8),
     Configure(bool),
     Acknowledge(bool, u8),
     Tell,
@@ -39,6 +40,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => any::<u8>().prop_map(Act::Same),
         2 => (0..4u8, change).prop_map(|(s, c)| Act::Tick(s, c)),
         1 => (0..4u8).prop_map(Act::Retire),
+        1 => (0..4u8, 1..28i8).prop_map(|(s, d)| Act::Attest(s, d)),
         1 => any::<bool>().prop_map(Act::Configure),
         4 => (any::<bool>(), 0..20u8).prop_map(|(d, s)| Act::Acknowledge(d, s)),
         1 => Just(Act::Tell),
@@ -92,6 +94,9 @@ impl Pair {
             }
             Act::Retire(subject) => {
                 self.commit(&Record::Retired(ticked(name(*subject), n, Change::Retired)));
+            }
+            Act::Attest(subject, day) => {
+                self.commit(&attested(name(*subject), n, *day));
             }
             Act::Configure(both) => {
                 self.commit(&configured(if *both { &DESTINATIONS } else { &DESTINATIONS[..1] }));

@@ -16,7 +16,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("ico.toml", include_str!("../data/ico.toml")),
 ];
 
-/// SHA-256 of every data file by its name: which rules a record was judged by.
+/// SHA-256 of every data file (of the frameworks, all together) by its name: which rules a record was judged by.
 pub fn versions() -> BTreeMap<String, String> {
     let tables = [
         ("certificate_lifetimes.toml", crate::certificate::LIFETIMES),
@@ -24,7 +24,8 @@ pub fn versions() -> BTreeMap<String, String> {
         ("tls_groups.csv", crate::look::parameters::GROUPS_CSV),
     ];
     let all = FILES.iter().chain(&tables);
-    all.map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes()))).collect()
+    let hashes = all.map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes())));
+    hashes.chain([("controls".to_owned(), crate::controls::version())]).collect()
 }
 
 /// The working days of England and Wales, as far as the bank holidays are known.

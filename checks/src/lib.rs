@@ -1,6 +1,7 @@
 //! The kinds of check, one file each, and the ways of looking that they share.
 
 pub mod certificate;
+pub mod controls;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;

@@ -355,7 +355,7 @@ pub const PARTLY_READ: FindingSpec = FindingSpec {
 /// Lead times of an internal review, in days (H2).
 pub const REVIEW_LEADS: [i32; 3] = [30, 14, 3];
 /// Kinds of row that something watches, and services, which others refer to.
-const KINDS: [&str; 5] =
+pub(crate) const KINDS: [&str; 5] =
     ["service", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
 /// How much of a cell a message repeats, in characters.
 const SHOWN_MAX: usize = 40;

@@ -137,6 +137,9 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
 async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
         Request::Status => Answer::Status(server.status()),
+        Request::Erase { reason, .. } if reason.trim().is_empty() => {
+            Answer::Refused("--reason must say why".to_owned())
+        }
         Request::Erase { sha256, reason } => {
             let erased = Erased { at: server.shared.clock.now(), sha256, by, reason };
             match server.shared.store.erase(erased).await {

@@ -75,7 +75,7 @@ mod tests {
     async fn each_minute_is_asked_and_what_moved_is_told() {
         let text = "[[check]]\nid = \"a\"\nkind = \"tls\"\nendpoints = [\"localhost:1\"]\n";
         let config = config::parse(Path::new("attestd.toml"), text.to_owned()).expect("good");
-        let [(id, given)] = config.checks.into_iter().collect::<Vec<_>>().try_into().expect("one");
+        let (id, given) = config.checks.into_iter().next().expect("it has one");
         let moves = Arc::new(Moves::default());
         let check = ConfiguredCheck {
             id: id.clone(),

@@ -14,6 +14,7 @@ mod lost_outbox;
 mod observability;
 mod packs;
 mod power_cut;
+mod registers;
 mod saying;
 mod simulation;
 mod telling;

@@ -1,5 +1,6 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
+mod outbox;
 mod past;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use attestd_core::{Component, Finding, Means, Nature, Severity, Status, Subject,
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+pub use outbox::{Asked, EventView, QueueView};
 pub use past::{HistoryView, NotThen, PastView, spell, until};
 
 /// All of it.
@@ -109,6 +111,13 @@ pub struct WaitingView {
     pub destination: String,
     /// How many events.
     pub events: usize,
+    /// Whether the configuration still names it: else they wait until a person discards them (D11).
+    #[serde(default = "yes")]
+    pub configured: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One entry of history, or a gap in it.
@@ -159,6 +168,7 @@ impl StatusView {
         let outbox = queues.map(|(destination, queue)| WaitingView {
             destination: destination.to_string(),
             events: queue.waiting.len(),
+            configured: state.routes.iter().any(|route| route.destination == *destination),
         });
         StatusView {
             organisation: organisation.to_owned(),

@@ -8,6 +8,7 @@ mod evidence;
 mod explain;
 mod history;
 mod kinds;
+mod outbox;
 mod probe;
 mod run;
 mod show;
@@ -78,6 +79,9 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Show what waits to be told, or discard it
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -171,6 +175,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
+        Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

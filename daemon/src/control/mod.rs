@@ -3,10 +3,10 @@
 pub mod client;
 pub mod server;
 
-use attestd_core::{Subject, Timestamp};
+use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::view::{HistoryView, StatusView, SubjectView};
+use crate::view::{Asked, HistoryView, QueueView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,17 @@ pub enum Request {
     Erase {
         /// The blob.
         sha256: String,
+        /// Why.
+        reason: String,
+    },
+    /// What waits to be told.
+    Outbox(Asked),
+    /// To remove events from the outbox that were not accepted.
+    Discard {
+        /// Of this destination, or of all.
+        destination: Option<DestinationName>,
+        /// This event, or all of the destination's.
+        event: Option<String>,
         /// Why.
         reason: String,
     },
@@ -70,6 +81,10 @@ pub enum Answer {
     },
     /// A seal: the signed note.
     Sealed(String),
+    /// What waits to be told.
+    Outbox(Vec<QueueView>),
+    /// So many events are gone from the outbox, and the record says so.
+    Discarded(usize),
     /// The blob is gone, and the record says so.
     Erased,
     /// Why not.

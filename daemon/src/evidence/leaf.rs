@@ -70,6 +70,7 @@ pub(super) enum Type {
     Retired,
     Restated,
     Accepted,
+    Discarded,
     Clock,
     Recovered,
     Restored,

@@ -20,7 +20,7 @@ pub mod text;
 pub mod time;
 
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
-pub use check::{ProbeError, Reason, Target, Unseen};
+pub use check::{ProbeError, Reason, Target, Unseen, Worker};
 pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
 pub use jiff::Timestamp;
 pub use jiff::civil::Date;

@@ -18,3 +18,4 @@ mod power_cut;
 mod simulation;
 mod telling;
 mod tidy;
+mod worker;

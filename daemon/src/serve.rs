@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use attestd_core::alert::Alerts;
 use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
@@ -399,7 +398,7 @@ async fn started(
     store: Arc<dyn Store>,
     recovered: Vec<String>,
 ) -> Result<Arc<Shared>, StoreError> {
-    let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
+    let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
     let mut anchor = None;
     store.read(&mut |state| anchor = state.trusted_at);
     let anchor =
@@ -487,16 +486,6 @@ fn mark(volatile: Option<&Volatile>, destinations: Vec<Destination>) -> Vec<Dest
         Some(volatile) => volatile.mark(destinations),
         None => destinations,
     }
-}
-
-/// The alerts of the daemon's own check.
-fn own_alerts(store: &dyn Store) -> Alerts {
-    let mut alerts = Alerts::default();
-    store.read(&mut |state| {
-        let own = state.subjects.iter().filter(|(s, _)| s.check.as_str() == own::KIND.name);
-        alerts.0.extend(own.flat_map(|(_, state)| state.alerts.0.clone()));
-    });
-    alerts
 }
 
 fn origin(store: &dyn Store) -> String {

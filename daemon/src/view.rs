@@ -1,5 +1,6 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
+mod outbox;
 mod past;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use attestd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+pub use outbox::{Asked, EventView, QueueView};
 pub use past::{HistoryView, NotThen, PastView, spell, until};
 
 /// All of it.
@@ -114,6 +116,13 @@ pub struct WaitingView {
     pub destination: String,
     /// How many events.
     pub events: usize,
+    /// Whether the configuration still names it: else they wait until a person discards them (D11).
+    #[serde(default = "yes")]
+    pub configured: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One entry of history, or a gap in it.
@@ -164,6 +173,7 @@ impl StatusView {
         let outbox = queues.map(|(destination, queue)| WaitingView {
             destination: destination.to_string(),
             events: queue.waiting.len(),
+            configured: state.routes.iter().any(|route| route.destination == *destination),
         });
         StatusView {
             organisation: organisation.to_owned(),

@@ -47,7 +47,7 @@ impl Behind {
             self.subjects.insert(subject);
         }
         self.outbox.extend(changed.queued);
-        self.outbox.extend(changed.accepted);
+        self.outbox.extend(changed.left);
         self.alerts.extend(changed.told);
     }
 

@@ -160,6 +160,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
+        Record::Discarded(_) => ("discarded", &["destination", "by", "reason"]),
         Record::Recovered(_) => ("recovered", &["what"]),
         Record::Restored(_) => ("restored", &["by"]),
         Record::Erased(_) => ("erased", &["by", "reason"]),

@@ -9,8 +9,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Attested, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered,
-    Restated, Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record, Recorded,
+    Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -171,6 +171,14 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             events: vec![event(Change::Restated)],
         }),
         Record::Accepted(Accepted { at: at(5), by }),
+        Record::Discarded(Discarded {
+            at: at(6),
+            destination: "otlp".parse().expect("a name"),
+            first: 1,
+            last: 9,
+            by: 0,
+            reason: "it was moved".to_owned(),
+        }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
         Record::Pruned(Pruned { at: at(7), until: 1, from: at(0) }),

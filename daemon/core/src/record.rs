@@ -43,6 +43,8 @@ pub enum Record {
     Restated(Restated),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
+    /// A person had events that were not accepted removed from the outbox (D1).
+    Discarded(Discarded),
     /// The wall clock is believed from now on, or no longer.
     Clock {
         /// When, by the wall clock.
@@ -280,6 +282,24 @@ pub struct Accepted {
     pub by: BTreeMap<DestinationName, Vec<(u64, u64)>>,
 }
 
+/// A person had what waits for a destination removed from the outbox, from one of its sequence numbers to another. What
+/// fires is told that destination anew all the same (D7), unless it was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// When.
+    pub at: Timestamp,
+    /// The destination.
+    pub destination: DestinationName,
+    /// The first sequence number.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// Who asked: the user's number on this machine.
+    pub by: u32,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
 /// The store was mended at opening.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recovered {
@@ -345,6 +365,7 @@ impl Record {
             Record::Attested(r) => r.at,
             Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,
+            Record::Discarded(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
             Record::Erased(r) => r.at,

@@ -12,7 +12,7 @@ use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Pruned, Record, Run, Same};
+use crate::record::{Discarded, Pruned, Record, Run, Same};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -129,8 +129,8 @@ pub struct Changed {
     pub entry: Option<u64>,
     /// What was added to the outbox.
     pub queued: Vec<(DestinationName, u64)>,
-    /// What was accepted and left the outbox.
-    pub accepted: Vec<(DestinationName, u64)>,
+    /// What left the outbox: accepted, or discarded by a person.
+    pub left: Vec<(DestinationName, u64)>,
     /// The alerts of which destinations know something else now.
     pub told: Vec<(DestinationName, String)>,
 }
@@ -275,11 +275,15 @@ impl State {
                 for (destination, ranges) in &accepted.by {
                     for (from, to) in ranges {
                         for (sequence, alert) in self.accept(destination, *from, *to) {
-                            changed.accepted.push((destination.clone(), sequence));
+                            changed.left.push((destination.clone(), sequence));
                             changed.told.push((destination.clone(), alert));
                         }
                     }
                 }
+            }
+            Record::Discarded(Discarded { destination, first, last, .. }) => {
+                let gone = self.take_out(destination, *first, *last).into_iter();
+                changed.left.extend(gone.map(|(sequence, _)| (destination.clone(), sequence)));
             }
             Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
             Record::Restored(restored) => {
@@ -309,22 +313,32 @@ impl State {
         from: u64,
         to: u64,
     ) -> Vec<(u64, String)> {
-        let Some(queue) = self.outbox.0.get_mut(destination) else { return Vec::new() };
-        if from > to {
-            return Vec::new(); // `range` would panic, and a record is foreign until it is judged
-        }
-        let waiting: Vec<u64> =
-            queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
-        let mut accepted = Vec::with_capacity(waiting.len());
-        for sequence in waiting {
-            let Some(known) = queue.waiting.remove(&sequence) else { continue };
+        let mut accepted = Vec::new();
+        for (sequence, known) in self.take_out(destination, from, to) {
             accepted.push((sequence, known.alert_id.clone()));
+            let Some(queue) = self.outbox.0.get_mut(destination) else { continue };
             match known.level.over {
                 true => queue.told.remove(&known.alert_id),
                 false => queue.told.insert(known.alert_id.clone(), known),
             };
         }
         accepted
+    }
+
+    fn take_out(&mut self, from_whom: &DestinationName, from: u64, to: u64) -> Vec<(u64, Waiting)> {
+        let Some(queue) = self.outbox.0.get_mut(from_whom) else { return Vec::new() };
+        if from > to {
+            return Vec::new(); // `range` would panic, and a record is foreign until it is judged
+        }
+        let waiting: Vec<u64> =
+            queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
+        let mut out = |sequence| Some((sequence, queue.waiting.remove(&sequence)?));
+        waiting.into_iter().filter_map(&mut out).collect()
+    }
+
+    /// The id of an event that waits.
+    pub fn event_id(&self, waiting: &Waiting) -> String {
+        event_id(self.origin_at(waiting.index), waiting.index, waiting.ordinal as usize)
     }
 
     /// What alert ids are made of: the log's first origin, so that what was opened before a restore is closed after it.

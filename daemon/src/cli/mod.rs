@@ -8,6 +8,7 @@ mod evidence;
 mod explain;
 mod history;
 mod kinds;
+mod outbox;
 mod probe;
 mod run;
 mod say;
@@ -86,6 +87,9 @@ enum Verb {
     Done(say::Done),
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
+    /// Show what waits to be told, or discard it
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -184,6 +188,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
+        Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

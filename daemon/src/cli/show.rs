@@ -130,6 +130,9 @@ pub fn status(view: &StatusView) -> String {
             waiting.events,
             clean(&waiting.destination)
         ));
+        if !waiting.configured {
+            out.push_str(", which is configured no more (`attestd outbox discard`)");
+        }
     }
     if !view.outbox.is_empty() {
         out.push('\n');

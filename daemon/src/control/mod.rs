@@ -5,10 +5,10 @@ mod saying;
 pub mod server;
 
 use attestd_core::statement::Said;
-use attestd_core::{Subject, Timestamp};
+use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::view::{HistoryView, StatusView, SubjectView};
+use crate::view::{Asked, HistoryView, QueueView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,17 @@ pub enum Request {
     Erase {
         /// The blob.
         sha256: String,
+        /// Why.
+        reason: String,
+    },
+    /// What waits to be told.
+    Outbox(Asked),
+    /// To remove events from the outbox that were not accepted.
+    Discard {
+        /// Of this destination, or of all.
+        destination: Option<DestinationName>,
+        /// This event, or all of the destination's.
+        event: Option<String>,
         /// Why.
         reason: String,
     },
@@ -90,6 +101,10 @@ pub enum Answer {
         /// How what it was said of stands now.
         checked: Vec<CheckedView>,
     },
+    /// What waits to be told.
+    Outbox(Vec<QueueView>),
+    /// So many events are gone from the outbox, and the record says so.
+    Discarded(usize),
     /// The blob is gone, and the record says so.
     Erased,
     /// Why not.

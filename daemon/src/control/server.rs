@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::record::Erased;
-use attestd_core::store::{HistoryQuery, StoreError};
-use attestd_core::{PersonId, Subject, Timestamp};
+use attestd_core::outbox::{Queue, Waiting};
+use attestd_core::record::{Discarded, Erased, Record};
+use attestd_core::state::State;
+use attestd_core::store::{Draft, HistoryQuery, StoreError};
+use attestd_core::{DestinationName, PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -174,6 +176,18 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
                 Err(error) => Answer::Refused(error.to_string()),
             }
         }
+        Request::Outbox(asked) => {
+            let store = server.shared.store.clone();
+            reading(move || {
+                let mut state = State::default();
+                store.read(&mut |all| state = asked.within(all));
+                Ok(Answer::Outbox(asked.queues(&state, &|index| store.record(index).ok())))
+            })
+            .await
+        }
+        Request::Discard { destination, event, reason } => {
+            server.discard(destination, event, reason, by).await
+        }
         Request::StatusAt { at } => server.status_at(at).await,
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
@@ -242,6 +256,50 @@ impl Server {
             Some(CheckedView { view: SubjectView::of(subject, &state, now), explanation })
         };
         subjects.iter().filter_map(one).collect()
+    }
+
+    /// Removes what was asked for: a record for each destination says so first.
+    async fn discard(
+        &self,
+        destination: Option<DestinationName>,
+        event: Option<String>,
+        reason: String,
+        by: u32,
+    ) -> Answer {
+        let mut found = Vec::new();
+        self.shared.store.read(&mut |state| {
+            let named = |(name, _): &(&DestinationName, &Queue)| {
+                destination.as_ref().is_none_or(|destination| destination == *name)
+            };
+            for (name, queue) in state.outbox.0.iter().filter(named) {
+                let is_it = |waiting: &Waiting| {
+                    event.as_ref().is_none_or(|event| state.event_id(waiting) == *event)
+                };
+                let mut all = queue.waiting.iter().filter(|(_, waiting)| is_it(waiting));
+                let Some((first, _)) = all.next() else { continue };
+                let rest: Vec<u64> = all.map(|(sequence, _)| *sequence).collect();
+                let last = rest.last().unwrap_or(first);
+                found.push((name.clone(), *first, *last, 1 + rest.len()));
+            }
+        });
+        if destination.is_none() && event.is_none() {
+            return Answer::Refused("name a destination, or an event, or both".to_owned());
+        }
+        if found.is_empty() {
+            return Answer::Refused(
+                "nothing like that waits; `attestd outbox list` shows what does".to_owned(),
+            );
+        }
+        let mut count = 0;
+        for (destination, first, last, events) in found {
+            let (at, reason) = (self.shared.clock.now(), reason.clone());
+            let record = Record::Discarded(Discarded { at, destination, first, last, by, reason });
+            if let Err(error) = self.shared.commit(Draft { record, blobs: Vec::new() }).await {
+                return Answer::Refused(error.to_string());
+            }
+            count += events;
+        }
+        Answer::Discarded(count)
     }
 
     async fn status_at(&self, at: Timestamp) -> Answer {

@@ -90,6 +90,7 @@ pub(super) enum Type {
     Attested,
     Restated,
     Accepted,
+    Discarded,
     Clock,
     Recovered,
     Restored,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attestd::delivery::{EmitError, Emitter};
-use attestd_core::BoxFuture;
 use attestd_core::event::{Change, Delivery};
 use attestd_core::store::Store;
+use attestd_core::{BoxFuture, Finding, Timestamp};
 
 use super::chance::Chance;
 
@@ -21,6 +21,10 @@ pub struct Accepted {
     pub sequence: u64,
     /// What changed.
     pub change: Change,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its finding, in words.
+    pub finding: Finding,
 }
 
 /// What outlives a crash of the daemon: the receiver is another machine.
@@ -77,6 +81,8 @@ impl Receiver {
                 alert_id: delivery.alert_id.clone(),
                 sequence: delivery.sequence,
                 change: delivery.event.change,
+                at: delivery.at,
+                finding: delivery.event.finding.clone(),
             };
             match self
                 .has

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd::config::ConfiguredCheck;
+use attestd::config::{ConfiguredCheck, Retention};
 use attestd::delivery::{Deliveries, Destination, Pace};
+use attestd::housekeeping::Housekeeping;
 use attestd::monitor::shared::Shared;
 use attestd::monitor::{Checks, Ends, Message, Monitor};
 use attestd::own::{self, Conditions};
@@ -185,6 +186,9 @@ const CHECKS: [(&str, &str, bool); 4] = [
     ("slow", "6h", false),
 ];
 
+/// Longer than any simulation: nothing is pruned.
+const FOREVER: Duration = Duration::from_secs(3650 * 86_400);
+
 /// One simulated supplier with its daemon.
 pub struct Simulation {
     /// The clock.
@@ -197,6 +201,10 @@ pub struct Simulation {
     pub chance: Chance,
     /// How many lives the daemon has had.
     pub lives: u64,
+    /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
+    pub second: Option<Arc<Receiver>>,
+    /// The checks that there are.
+    pub checks: Vec<&'static str>,
     world: Arc<World>,
     life: Option<Life>,
 }
@@ -204,7 +212,8 @@ pub struct Simulation {
 struct Life {
     stop: CancellationToken,
     monitoring: JoinHandle<Result<(), StoreError>>,
-    deliveries: Deliveries,
+    deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
+    keeping: JoinHandle<()>,
     told: Arc<Notify>,
     due: Arc<Notify>,
     tell: mpsc::Sender<Message>,
@@ -236,6 +245,8 @@ impl Simulation {
             store: Arc::new(MemoryStore::new()),
             chance: chance.fork("faults"),
             lives: 0,
+            second: None,
+            checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
         }
@@ -244,6 +255,11 @@ impl Simulation {
     /// The name of the one destination.
     pub fn destination() -> DestinationName {
         "collector".parse().expect("a plain name")
+    }
+
+    /// The name of the second channel.
+    pub fn second() -> DestinationName {
+        "second".parse().expect("a plain name")
     }
 
     /// When the simulation began, by the wall clock.
@@ -262,7 +278,7 @@ impl Simulation {
         self.lives += 1;
         let store: Arc<dyn Store> = self.store.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let conditions = Arc::new(Conditions::default());
+        let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
         let (uptime, boot) = (Uptime(Duration::ZERO), String::new());
@@ -286,10 +302,17 @@ impl Simulation {
             clock: shared.trust(),
         };
         shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
-        let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
+        let here = |(id, _, _): &&(&str, &str, bool)| self.checks.contains(id);
+        let mut checks: Checks = CHECKS.iter().filter(here).map(|c| self.check(c)).collect();
         let own = own::check(conditions);
         checks.insert(own.id.clone(), own);
-        let routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
+        let mut routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
+        if self.second.is_some() {
+            let mut second = Route::new(Simulation::second(), Takes::Everything);
+            second.only.checks = ["none".parse().expect("a plain id")].into();
+            second.also = [own::DELIVERY_WAITING.to_owned()].into();
+            routes.push(second);
+        }
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
         let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
         let configured = Configured {
@@ -308,20 +331,39 @@ impl Simulation {
         let (progress, progress_rx) = watch::channel(clock.uptime());
         let told = shared.told.clone();
         let monitor =
-            Monitor::new(shared, checks, Ends { due: due.clone(), inbox, files, progress });
+            Monitor::new(shared.clone(), checks, Ends { due: due.clone(), inbox, files, progress });
         let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
-        let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
-        let destination = Destination {
-            name: Simulation::destination(),
-            emitter,
+        let destination = |(name, receiver): (DestinationName, &Arc<Receiver>)| Destination {
+            name,
+            emitter: Arc::new(SimEmitter { receiver: receiver.clone(), store: store.clone() }),
             pace: Pace { beats: None, ..Pace::machine() },
         };
-        deliveries.serve(vec![destination]).await;
+        let first = (Simulation::destination(), &self.receiver);
+        let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
+        deliveries.serve([first].into_iter().chain(second).map(destination).collect()).await;
+        let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
+        let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
+        let housekeeping = Housekeeping {
+            shared,
+            deliveries: deliveries.clone(),
+            monitor: tell.clone(),
+            state_directory: "/nowhere".into(),
+            retention,
+            progress: progress_rx.clone(),
+        };
+        let stops = stop.clone();
+        let keeps = self.second.is_some();
+        let keeping = tokio::spawn(async move {
+            if keeps {
+                housekeeping.run(stops).await;
+            }
+        });
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         self.life = Some(Life {
             stop,
             monitoring,
             deliveries,
+            keeping,
             told,
             due,
             tell,
@@ -361,7 +403,7 @@ impl Simulation {
             };
             tokio::select! {
                 () = tokio::time::sleep(step) => if !self.chance.one_in(4) { life.due.notify_one() },
-                () = life.told.notified() => life.deliveries.wake(),
+                () = life.told.notified() => life.deliveries.lock().await.wake(),
             }
         }
     }
@@ -376,11 +418,12 @@ impl Simulation {
     /// The daemon dies at once; what the next one finds is what is on the disk.
     pub async fn crash(&mut self) {
         if let Some(mut life) = self.life.take() {
+            life.keeping.abort();
             if !life.monitoring.is_finished() {
                 life.monitoring.abort();
                 let _ = (&mut life.monitoring).await; // it was aborted
             }
-            life.deliveries.stop().await;
+            life.deliveries.lock().await.stop().await;
         }
         let survives = self.chance.one_in(2);
         self.store = Arc::new(self.store.crash(survives));
@@ -391,7 +434,8 @@ impl Simulation {
         if let Some(mut life) = self.life.take() {
             life.stop.cancel();
             let ended = (&mut life.monitoring).await.expect("the monitor does not panic");
-            life.deliveries.stop().await;
+            life.deliveries.lock().await.stop().await;
+            let _ = (&mut life.keeping).await; // it was cancelled
             drop(life.tell);
             ended.expect("the store can be written");
         }

@@ -173,6 +173,11 @@ const SAMPLE_TAIL: &str = "
 #from = \"attestd@example.org\"
 #to = [\"isms-owner\"]
 
+# Who is told when another destination takes nothing: after 15 minutes where a Critical alert waits, else after 4 hours. One
+# or several names, whatever their rules say; a person is \"mail:ID\". The journal is told too.
+#[telling]
+#second = [\"mail:isms-owner\"]
+
 # Metrics for Prometheus, on loopback only.
 #[metrics]
 #listen = \"127.0.0.1:9464\"

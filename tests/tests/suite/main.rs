@@ -11,6 +11,7 @@ mod evidence;
 mod full_disk;
 mod kill;
 mod lost_outbox;
+mod ninety_days;
 mod observability;
 mod packs;
 mod power_cut;

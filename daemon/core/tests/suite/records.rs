@@ -291,8 +291,15 @@ fn record() -> BoxedStrategy<Record> {
     let takes = prop::sample::select(vec![Takes::Everything, Takes::ForPeople]);
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
-    let route = (destination(), takes, only, any::<bool>()).prop_map(
-        |(destination, takes, only, stateless)| Route { destination, takes, only, stateless },
+    let also = prop::collection::btree_set("[a-z_]{1,8}", 0..2);
+    let route = (destination(), takes, only, any::<bool>(), also).prop_map(
+        |(destination, takes, only, stateless, also)| Route {
+            destination,
+            takes,
+            only,
+            stateless,
+            also,
+        },
     );
     let routes = prop::collection::vec(route, 0..3);
     let configured = (timestamp(), routes, labels()).prop_map(|(at, routes, labels)| {

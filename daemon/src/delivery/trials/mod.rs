@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod grpc;
+mod hostile;
 pub(crate) mod http;
 mod relay;
 mod serving;

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod checkpoints;
+pub mod claims;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod last_words;
 pub mod limits;
 pub mod monitor;
 pub mod own;
+pub mod posture;
 pub mod problems;
 pub mod serve;
 pub mod systemd;

@@ -13,6 +13,7 @@ use attestd_core::{Component, Finding, Means, Nature, Severity, Status, Subject,
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::posture::ClaimsView;
 pub use past::{HistoryView, NotThen, PastView, spell, until};
 
 /// All of it.
@@ -31,6 +32,9 @@ pub struct StatusView {
     pub subjects: Vec<SubjectView>,
     /// What waits to be told.
     pub outbox: Vec<WaitingView>,
+    /// How what is claimed stands, where anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<ClaimsView>,
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Box<PrunedView>>,
@@ -57,6 +61,9 @@ pub struct SubjectView {
     /// When its newest run ended.
     #[serde(default)]
     pub seen_at: Option<Timestamp>,
+    /// The record that says so: the newest run's, or that of the run it was like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
     /// Its next slot.
     #[serde(default)]
     pub next: Option<Timestamp>,
@@ -166,6 +173,7 @@ impl StatusView {
             past: None,
             running: expected.is_some(),
             outbox: outbox.collect(),
+            claims: None,
             pruned: PrunedView::of(state).map(Box::new),
             subjects,
         }
@@ -199,6 +207,7 @@ impl SubjectView {
             kind: state.kind.clone(),
             status: state.status(now),
             seen_at: last.map(|last| last.at),
+            record: last.map(|last| last.of),
             next: state.next,
             due: last.and_then(|last| last.due),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
@@ -214,6 +223,7 @@ impl SubjectView {
             kind: String::new(),
             status: Status::Unknown,
             seen_at: None,
+            record: None,
             next: None,
             due: None,
             unseen: Some("not yet seen".to_owned()),

@@ -142,6 +142,7 @@ fn view(
         kind: kind.to_owned(),
         status,
         seen_at: Some(now),
+        record: None,
         next: None,
         due,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),

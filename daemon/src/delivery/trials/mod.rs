@@ -165,6 +165,8 @@ impl TrialStore {
             checks: BTreeMap::new(),
             labels: BTreeMap::new(),
             routes: to.iter().map(route).collect(),
+            assertions: Vec::new(),
+            before: None,
         })));
         Arc::new(store)
     }

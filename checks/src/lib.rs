@@ -8,6 +8,8 @@ pub mod dspt;
 pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
+pub mod foreign;
+pub mod ico_registration;
 pub mod look;
 pub mod mail_domain;
 pub mod ods;

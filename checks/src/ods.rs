@@ -325,7 +325,7 @@ fn in_words(facts: &Facts) -> Option<String> {
 }
 
 /// A name as it is compared.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase()
 }
 

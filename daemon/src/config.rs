@@ -194,6 +194,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         directory,
         people: people.keys().cloned().collect(),
         ca_bundle,
+        worker: Some(crate::worker::workers()),
         deadlines: deadlines(settings, &people),
     };
     let (checks, watched) = checks(settings, &context, &zone);

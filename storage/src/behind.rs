@@ -30,6 +30,7 @@ pub(crate) struct Behind {
     stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
     outbox: BTreeSet<(DestinationName, u64)>,
+    alerts: BTreeSet<(DestinationName, String)>,
     told: Vec<(DestinationName, u64)>,
 }
 
@@ -47,11 +48,13 @@ impl Behind {
         }
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.accepted);
+        self.alerts.extend(changed.told);
     }
 
-    /// This left the outbox.
-    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64) {
+    /// This left the outbox, so that the destination knows something else of an alert.
+    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64, alert: String) {
         self.outbox.insert((destination.clone(), sequence));
+        self.alerts.insert((destination.clone(), alert));
     }
 
     /// The log was told of these.
@@ -82,7 +85,8 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, outbox, told, .. } = std::mem::take(self);
+        let Behind { entries, stretches, subjects, outbox, alerts, told, .. } =
+            std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
             for block in entries.chunks(block::ENTRIES_MAX) {
@@ -98,6 +102,9 @@ impl Behind {
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);
+        }
+        for (destination, alert) in &alerts {
+            changes.told(state, destination, alert);
         }
         for (destination, sequence) in &told {
             changes.remove(layout::numbered(layout::ACCEPTED, destination.as_str(), *sequence));

@@ -9,6 +9,7 @@ use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
 use attestd_core::merkle::{Head, Tree, leaf_hash};
 use attestd_core::name::DestinationName;
+use attestd_core::outbox::Queue;
 use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Erased, Pruned, Record};
 use attestd_core::state::State;
@@ -120,6 +121,28 @@ impl MemoryStore {
             }
         }
         MemoryStore(Mutex::new(next))
+    }
+
+    /// Loses, of what waits, what `whether` says by destination and sequence number, as no store should; with `told`, what
+    /// destinations are known to know of those alerts, too. Says how many events were lost.
+    pub fn lose(
+        &self,
+        told: bool,
+        whether: &mut dyn FnMut(&DestinationName, u64) -> bool,
+    ) -> usize {
+        let mut lost = 0;
+        for (name, queue) in &mut self.inner().fold.state.outbox.0 {
+            let Queue { waiting, told: known, .. } = queue;
+            waiting.retain(|sequence, event| {
+                let stays = !whether(name, *sequence);
+                if !stays {
+                    lost += 1;
+                    known.retain(|alert, _| !told || *alert != event.alert_id);
+                }
+                stays
+            });
+        }
+        lost
     }
 
     /// The verbatim bytes of every record.

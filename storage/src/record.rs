@@ -152,6 +152,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Missed(_) => ("missed", &["subject"]),
         Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
+        Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes", "assertions"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),

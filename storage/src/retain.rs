@@ -138,8 +138,10 @@ impl Met {
             stays.extend(known.last.as_ref().map(|last| last.of));
             stays.extend(known.seen.as_ref().map(|seen| seen.of));
         }
-        let waiting = state.outbox.0.values().flat_map(|queue| queue.waiting.values());
-        stays.extend(waiting.map(|waiting| waiting.index));
+        // What waits, and what says who knows what: the end of it is told in its words.
+        let queues = state.outbox.0.values();
+        let events = queues.flat_map(|queue| queue.waiting.values().chain(queue.told.values()));
+        stays.extend(events.map(|event| event.index));
         stays.extend(state.size.checked_sub(1)); // which the projection is held against
         stays
     }

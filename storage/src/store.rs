@@ -272,13 +272,12 @@ impl Store for SledStore {
     fn acknowledge(&self, destination: &DestinationName, sequence: u64) -> Result<(), StoreError> {
         let mut kept = self.shared.kept();
         let mut fold = self.shared.fold.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.state.accept(destination, sequence, sequence).is_empty() {
-            return Ok(());
-        }
+        let accepted = fold.state.accept(destination, sequence, sequence).pop();
+        let Some(accepted) = accepted else { return Ok(()) };
         drop(fold);
         if self.shared.damaged.is_none() {
             let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            kept.accepted(destination, sequence, &self.shared.reader, &fold.state);
+            kept.accepted(destination, accepted, &self.shared.reader, &fold.state);
         }
         Ok(())
     }

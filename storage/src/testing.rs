@@ -9,8 +9,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Restored,
-    Run, Same, Start, Ticked, Why,
+    Accepted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered, Restated,
+    Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
@@ -147,6 +147,13 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         }),
         Record::Ticked(ticked(Change::Repeated)),
         Record::Retired(ticked(Change::Resolved)),
+        Record::Restated(Restated {
+            at: at(5),
+            subject: "tls/a".parse().expect("a subject"),
+            kind: "tls".to_owned(),
+            status: Status::Fail,
+            events: vec![event(Change::Restated)],
+        }),
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),

@@ -13,7 +13,7 @@ fn every_mistake_in_the_settings_is_told() {
         &[
             ("", "needs `register`"),
             ("register = 3", "text in quotes"),
-            ("register = \"r.xlsx\"", ".csv or .toml"),
+            ("register = \"r.xls\"", ".csv, .toml or .xlsx"),
             ("register = \"r.csv\"\nclaims = [3]", "text in quotes"),
             ("register = \"r.csv\"\nclaim = [\"x\"]", "did you mean `claims`?"),
         ],

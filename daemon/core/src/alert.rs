@@ -309,7 +309,7 @@ impl Alert {
         self.told.map(|told| after(told, wait.min(REPEAT_WARNING_MAX)))
     }
 
-    fn event(&self, change: Change) -> AlertEvent {
+    pub(crate) fn event(&self, change: Change) -> AlertEvent {
         AlertEvent {
             change,
             finding: self.finding.clone(),

@@ -29,6 +29,8 @@ pub enum Change {
     Resolved,
     /// Its subject left the configuration.
     Retired,
+    /// It fires, which this destination was not told, or not so (D7).
+    Restated,
 }
 
 impl Change {
@@ -42,6 +44,7 @@ impl Change {
             Change::Repeated => "repeated",
             Change::Resolved => "resolved",
             Change::Retired => "retired",
+            Change::Restated => "restated",
         }
     }
 
@@ -72,7 +75,8 @@ pub struct AlertEvent {
     /// The labels that its check had; decided at commit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
-    /// Who is to be told, with each destination's gap-free sequence number; decided at commit (D3).
+    /// Who is to be told, with each destination's gap-free sequence number; decided at commit (D3). Where a draft names
+    /// destinations, without numbers yet, only those are told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<Addressed>,
 }
@@ -128,6 +132,10 @@ pub struct Route {
     /// Which events of those.
     #[serde(default, skip_serializing_if = "Only::is_everything")]
     pub only: Only,
+    /// Whether it is posted all that fires anyhow, or is a record of what happened: what it knows is not held against
+    /// what is so (D7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stateless: bool,
 }
 
 /// Which events a destination takes where its rule says nothing else.
@@ -186,7 +194,7 @@ impl AlertEvent {
 impl Route {
     /// A route without a rule of its own.
     pub fn new(destination: DestinationName, takes: Takes) -> Route {
-        Route { destination, takes, only: Only::default() }
+        Route { destination, takes, only: Only::default(), stateless: false }
     }
 
     /// Whether an alert like this is told there.

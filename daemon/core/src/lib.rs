@@ -5,6 +5,7 @@ pub mod assertion;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod level;
 pub mod merkle;
 pub mod name;
 pub mod obligation;
@@ -21,7 +22,7 @@ pub mod time;
 
 pub use assertion::Assertion;
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
-pub use check::{ProbeError, Reason, Target, Unseen};
+pub use check::{ProbeError, Reason, Target, Unseen, Worker};
 pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
 pub use jiff::Timestamp;
 pub use jiff::civil::Date;

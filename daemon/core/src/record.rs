@@ -37,6 +37,8 @@ pub enum Record {
     Ticked(Ticked),
     /// A subject left the configuration (F5).
     Retired(Ticked),
+    /// What some destinations do not know of a subject is told them anew (D7).
+    Restated(Restated),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
     /// The wall clock is believed from now on, or no longer.
@@ -241,6 +243,21 @@ pub struct Ticked {
     pub events: Vec<AlertEvent>,
 }
 
+/// What some destinations do not know of a subject's alerts, or know to be otherwise. The alerts stay as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restated {
+    /// When.
+    pub at: Timestamp,
+    /// The subject; it may have left the configuration.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// Its status then.
+    pub status: Status,
+    /// What is to be told, each to the destinations that it names.
+    pub events: Vec<AlertEvent>,
+}
+
 /// Destinations accepted events, as ranges of their sequence numbers, both ends included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -312,6 +329,7 @@ impl Record {
             Record::Same(r) => r.at,
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
+            Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
@@ -328,6 +346,7 @@ impl Record {
             Record::Ticked(r) | Record::Retired(r) => {
                 Some((&r.subject, &r.kind, r.status, &r.events))
             }
+            Record::Restated(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
             _ => None,
         }
     }
@@ -337,6 +356,7 @@ impl Record {
         match self {
             Record::Run(r) => Some((&r.subject, &r.kind, &mut r.events)),
             Record::Ticked(r) | Record::Retired(r) => Some((&r.subject, &r.kind, &mut r.events)),
+            Record::Restated(r) => Some((&r.subject, &r.kind, &mut r.events)),
             _ => None,
         }
     }

@@ -110,6 +110,7 @@ fn heading(delivery: &Delivery) -> String {
             Some(number) => format!("{severity} (repeat {number})"),
             None => format!("{severity} (repeat)"),
         },
+        Change::Restated => format!("{severity} (still)"),
         Change::Opened => severity.to_owned(),
     }
 }

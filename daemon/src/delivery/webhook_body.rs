@@ -156,7 +156,7 @@ mod tests {
         event(&resource, delivery, &sentence)
     }
 
-    const CHANGES: [Change; 7] = [
+    const CHANGES: [Change; 8] = [
         Change::Opened,
         Change::Worsened,
         Change::Eased,
@@ -164,6 +164,7 @@ mod tests {
         Change::Repeated,
         Change::Resolved,
         Change::Retired,
+        Change::Restated,
     ];
 
     #[test]

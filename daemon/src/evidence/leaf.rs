@@ -68,6 +68,7 @@ pub(super) enum Type {
     Missed,
     Ticked,
     Retired,
+    Restated,
     Accepted,
     Clock,
     Recovered,
@@ -144,5 +145,25 @@ impl Whose {
     /// The subject that a private part names.
     pub fn read(private: &str) -> Option<Subject> {
         serde_json::from_str::<Whose>(private).ok()?.subject
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_verifiers_know_the_same_types_of_record() {
+        let python = include_str!("verify.py");
+        let is_list =
+            |line: &&str| line.starts_with("TYPES = ") || line.starts_with("OF_SUBJECTS = ");
+        let types: String = python.lines().filter(is_list).collect();
+        let error = serde_json::from_str::<Type>("\"none\"").expect_err("no type").to_string();
+        let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 12 && known.contains(&"retired"), "{error}");
+        for name in known {
+            let word = |c: char| !c.is_ascii_lowercase();
+            assert!(types.split(word).any(|known| known == name), "verify.py knows no {name}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod listing;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
+mod restating;
 pub mod run;
 pub mod shared;
 
@@ -97,6 +98,8 @@ pub struct Monitor {
     trusted: bool,
     /// When to look around next.
     look_at: Uptime,
+    /// When what is so is next held against what was told.
+    restate_at: Uptime,
 }
 
 /// The ends by which the monitor is reached.
@@ -132,6 +135,7 @@ impl Monitor {
             jobs: BTreeMap::new(),
             trusted: true,
             look_at: Uptime(Duration::ZERO),
+            restate_at: Uptime(Duration::ZERO),
         }
     }
 
@@ -204,7 +208,11 @@ impl Monitor {
             self.start(&subject, Trigger::Again, None);
         }
         self.look_at_network();
-        self.tick(now).await
+        self.tick(now).await?;
+        if self.restate_at <= uptime {
+            self.restate_at = self.restate().await?;
+        }
+        Ok(())
     }
 
     /// Steps every subject whose alerts reached a deadline.
@@ -259,6 +267,7 @@ impl Monitor {
         {
             wait = wait.min(at.since(uptime));
         }
+        wait = wait.min(self.restate_at.since(uptime));
         wait.max(Duration::from_millis(10))
     }
 
@@ -316,6 +325,7 @@ impl Monitor {
             Message::Configured { checks, index } => {
                 self.shared.config.store(index, Ordering::Relaxed);
                 self.checks = checks;
+                self.restate_at = Uptime(Duration::ZERO);
                 self.live.retain(|subject, live| {
                     self.checks.contains_key(&subject.check) || live.running
                 });

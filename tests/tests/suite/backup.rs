@@ -44,6 +44,12 @@ fn a_backup_of_a_running_daemon_is_restored_and_gone_on_with() {
     stop(daemon);
     let again = program::run(supplier.path(), &["backup", "copy"]);
     assert!(again.err.contains("is there already and not empty"), "{again:?}");
+    let (keys, away) = (supplier.file("state-key"), supplier.file("away"));
+    std::fs::rename(&keys, &away).expect("moved away");
+    let unsigned = program::run(supplier.path(), &["backup", "unsigned"]);
+    assert!(unsigned.err.contains("there is no key"), "{unsigned:?}");
+    assert!(!keys.exists() && !supplier.file("unsigned").exists(), "none is made for it");
+    std::fs::rename(&away, &keys).expect("moved back");
     let over = program::run(supplier.path(), &["restore", "copy"]);
     assert!(over.err.contains("is there already and not empty"), "{over:?}");
 

@@ -202,6 +202,7 @@ fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut 
     for (index, record) in (0..).zip(records) {
         let Some((_, _, _, events)) = record.events() else { continue };
         for (ordinal, event) in events.iter().enumerate() {
+            assert_ne!(event.change, Change::Restated, "seed {seed}: nobody knew less than is so");
             for to in &event.to {
                 counts.events += 1;
                 let id = event_id(origin, index, ordinal);

@@ -7,7 +7,8 @@ use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Ta
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Configured, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked, Why,
+    Accepted, Configured, Missed, Record, Recorded, Recovered, Restated, Run, Same, Start, Ticked,
+    Why,
 };
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
@@ -290,11 +291,9 @@ fn record() -> BoxedStrategy<Record> {
     let takes = prop::sample::select(vec![Takes::Everything, Takes::ForPeople]);
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
-    let route = (destination(), takes, only).prop_map(|(destination, takes, only)| Route {
-        destination,
-        takes,
-        only,
-    });
+    let route = (destination(), takes, only, any::<bool>()).prop_map(
+        |(destination, takes, only, stateless)| Route { destination, takes, only, stateless },
+    );
     let routes = prop::collection::vec(route, 0..3);
     let configured = (timestamp(), routes, labels()).prop_map(|(at, routes, labels)| {
         let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
@@ -331,6 +330,9 @@ fn record() -> BoxedStrategy<Record> {
         1 => missed,
         1 => ticked().prop_map(Record::Ticked),
         1 => ticked().prop_map(Record::Retired),
+        1 => ticked().prop_map(|Ticked { at, subject, kind, status, events, .. }| {
+            Record::Restated(Restated { at, subject, kind, status, events })
+        }),
         1 => accepted,
         1 => start,
         1 => configured,

@@ -311,6 +311,7 @@ impl World {
                 assert!(between(well, now) >= self.keep, "resolved before its keep: {script:?}");
             }
             Change::Retired => assert!(retiring, "{script:?}"),
+            Change::Restated => panic!("the machine restates nothing: {script:?}"),
         }
         let repeats = if event.change == Change::Repeated { told.repeats + 1 } else { 0 };
         assert_eq!(event.number.is_some(), event.change == Change::Repeated, "{script:?}");

@@ -6,7 +6,7 @@ import argparse, base64, datetime, hashlib, json, os, pathlib, re, subprocess, s
 
 ALWAYS = {"index.html", "register.csv", "VERIFY.md", "verify.py", "manifest.json", "checkpoint", "key.txt", "key.pem",
           "records.jsonl"}
-MANIFEST = {**dict.fromkeys("origin organisation made_at made_by from to check".split(), str),
+MANIFEST = {**dict.fromkeys("origin organisation made_at made_by from to check control".split(), str),
             **dict.fromkeys("format first next size records".split(), int),
             **dict.fromkeys("whole redacted documents".split(), bool)}
 OF_SUBJECTS = {"run", "same", "missed", "ticked", "retired"}
@@ -141,7 +141,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         still = [(slot, by) for slot, by in self.open.values() if slot]
         for slot, by in still: self.hold(slot >= end - DAY, f"a slot that record {by} promised was never accounted for")
         self.hold(self.runs or self.open, "nothing was watched in the period")
-        of = "all records of the period" if self.whole else "one check's records only"
+        of = "all records of the period" if self.whole else "some checks' records only"
         return need(not self.wrong and f"{of}: {self.kept} promises kept, {len(still)} open where the period ends",
                     "; ".join(self.wrong[:10]))
 def notes_in(text, name):  # every checkpoint of this log in a text

@@ -9,7 +9,9 @@ use attestd_checks::registry;
 use attestd_core::event::Labels;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
-use attestd_core::{Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline};
+use attestd_core::{
+    Assertion, Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline,
+};
 use toml::de::DeTable;
 
 use crate::delivery::routing::{self, Watched};
@@ -39,6 +41,8 @@ pub struct Config {
     pub people: BTreeMap<PersonId, Person>,
     /// The checks, by id.
     pub checks: BTreeMap<CheckId, Arc<ConfiguredCheck>>,
+    /// What the supplier says it meets.
+    pub assertions: Vec<Assertion>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
 }
@@ -195,6 +199,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         deadlines: deadlines(settings, &people),
     };
     let (checks, watched) = checks(settings, &context, &zone);
+    let assertions = crate::claims::read(settings, &watched);
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
     Some(Config {
         path: path.to_owned(),
@@ -214,6 +219,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         retention,
         people,
         checks,
+        assertions,
         telling,
     })
 }

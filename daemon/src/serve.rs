@@ -538,9 +538,11 @@ pub fn random() -> String {
 fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     // It names people: salted, its hash tells nobody who does not have it what it says, once it is erased (T6).
     let blob = Blob::new(format!("{}\n{}", random(), config.text).into_bytes());
-    let mut labels = BTreeMap::new();
+    let (mut labels, mut before) = (BTreeMap::new(), None);
     // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
     shared.store.read(&mut |state| {
+        // A log begins with its `start`: index 0 is no configuration.
+        before = Some(state.config).filter(|index| *index > 0);
         let left = state.subjects.keys().filter(|subject| !checks.contains_key(&subject.check));
         let of = |subject: &Subject| {
             state.labels.get(&subject.check).map(|labels| (subject.check.clone(), labels.clone()))
@@ -556,6 +558,8 @@ fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
         checks: checks.collect(),
         labels,
         routes: config.telling.routes.clone(),
+        assertions: config.assertions.clone(),
+        before,
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }
 }

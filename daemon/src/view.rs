@@ -16,6 +16,7 @@ use attestd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::posture::ClaimsView;
 pub use outbox::{Asked, EventView, QueueView};
 pub use past::{HistoryView, NotThen, PastView, spell, until};
 
@@ -35,6 +36,9 @@ pub struct StatusView {
     pub subjects: Vec<SubjectView>,
     /// What waits to be told.
     pub outbox: Vec<WaitingView>,
+    /// How what is claimed stands, where anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<ClaimsView>,
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Box<PrunedView>>,
@@ -61,6 +65,9 @@ pub struct SubjectView {
     /// When its newest run ended.
     #[serde(default)]
     pub seen_at: Option<Timestamp>,
+    /// The record that says so: the newest run's, or that of the run it was like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
     /// Its next slot.
     #[serde(default)]
     pub next: Option<Timestamp>,
@@ -181,6 +188,7 @@ impl StatusView {
             past: None,
             running: expected.is_some(),
             outbox: outbox.collect(),
+            claims: None,
             pruned: PrunedView::of(state).map(Box::new),
             subjects,
         }
@@ -214,6 +222,7 @@ impl SubjectView {
             kind: state.kind.clone(),
             status: state.status(now),
             seen_at: last.map(|last| last.at),
+            record: last.map(|last| last.of),
             next: state.next,
             due: last.and_then(|last| last.due),
             answers: last.map(|last| last.answers.clone()).unwrap_or_default(),
@@ -230,6 +239,7 @@ impl SubjectView {
             kind: String::new(),
             status: Status::Unknown,
             seen_at: None,
+            record: None,
             next: None,
             due: None,
             answers: Vec::new(),

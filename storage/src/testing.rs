@@ -73,6 +73,8 @@ pub(crate) fn configured(destinations: &[&str]) -> Record {
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
+        assertions: Vec::new(),
+        before: None,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Words and decisions of attestd: what a check, a finding, an alert and a record are. Pure: no I/O, no clock.
 
 pub mod alert;
+pub mod assertion;
 pub mod check;
 pub mod event;
 pub mod finding;
@@ -20,12 +21,13 @@ pub mod store;
 pub mod text;
 pub mod time;
 
+pub use assertion::Assertion;
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
 pub use check::{ProbeError, Reason, Target, Unseen, Worker};
 pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
 pub use jiff::Timestamp;
 pub use jiff::civil::Date;
-pub use name::{CheckId, Component, DestinationName, PersonId, Subject, TargetName};
+pub use name::{AssertionId, CheckId, Component, DestinationName, PersonId, Subject, TargetName};
 pub use observation::{Observation, Outcome, Status, Trigger};
 pub use settings::Settings;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::alert::Alerts;
+use crate::assertion::Assertion;
 use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
 use crate::name::{CheckId, DestinationName, Subject};
@@ -104,6 +105,12 @@ pub struct Configured {
     pub labels: BTreeMap<CheckId, Labels>,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// What the supplier says it meets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<Assertion>,
+    /// The index of the `configured` record before this one, by which what was in force at a past instant is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
 }
 
 /// A run, whole: what was asked, what was seen, how it was decided, when.

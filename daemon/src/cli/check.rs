@@ -145,6 +145,7 @@ fn view(
         kind: kind.to_owned(),
         status,
         seen_at: Some(now),
+        record: None,
         next: None,
         due,
         answers,

@@ -9,6 +9,7 @@ mod explain;
 mod history;
 mod kinds;
 mod outbox;
+mod posture;
 mod probe;
 mod run;
 mod say;
@@ -52,6 +53,20 @@ enum Verb {
     },
     /// Show how everything stands, from the running daemon or from the log at rest
     Status {
+        /// As at a past instant: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        at: Option<Timestamp>,
+    },
+    /// Show what is claimed: of each claimed control what supports it, how it stands, and what is missing
+    ///
+    /// It never adds up to a percentage: what nothing watches is Unknown, and what is not claimed is said to be.
+    Posture {
+        /// Only this framework, each of its controls by itself: internet-first, dspt, iso-27001 ...
+        #[arg(long, value_name = "ID")]
+        framework: Option<String>,
+        /// Only what is claimed to this customer, as the configuration names it, and to everybody
+        #[arg(long, value_name = "NAME")]
+        customer: Option<String>,
         /// As at a past instant: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
         #[arg(long, value_name = "TIME", value_parser = when::parse)]
         at: Option<Timestamp>,
@@ -180,6 +195,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Run => run::run(&config()),
         Verb::CheckConfig { file } => Ok(check_config::run(&file.unwrap_or_else(config))),
         Verb::Status { at } => status::run(&config(), at, cli.json),
+        Verb::Posture { framework, customer, at } => {
+            posture::run(&config(), framework.as_deref(), customer.as_deref(), at, cli.json)
+        }
         Verb::Check { subject, explain } => check::run(&config(), &subject, explain, cli.json),
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)

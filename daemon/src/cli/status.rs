@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use attestd_core::Timestamp;
 use attestd_core::time::Clock;
+use attestd_storage::Offline;
 
 use super::show;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::{Answer, Request, client};
+use crate::posture::{Log, NotClaimed, PostureView};
 use crate::view::{NotThen, StatusView};
 
 /// Shows how everything stands, or stood at `at`.
@@ -43,7 +45,7 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
 }
 
 /// The log, where no daemon runs.
-pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> {
+pub fn log_at_rest(config: &Config) -> anyhow::Result<Offline> {
     let directory = &config.state_directory;
     if !directory.join("log").exists() {
         anyhow::bail!(
@@ -60,6 +62,23 @@ pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> 
 
 fn at_rest(config: &Config, at: Option<Timestamp>) -> anyhow::Result<StatusView> {
     let log = log_at_rest(config)?;
+    let mut view = view_of(&log, config, at)?;
+    view.claims = claimed(&log, &view).ok().and_then(|posture| posture.in_numbers());
+    Ok(view)
+}
+
+/// What is claimed by a log at rest, and how it stands by a view of it.
+pub fn claimed(log: &Offline, view: &StatusView) -> Result<PostureView, NotClaimed> {
+    let (record, evidence) = (&|index| log.record(index), &|index| log.evidence(index));
+    PostureView::of(view, log.state.config, &Log { record, evidence })
+}
+
+/// How everything stands by a log at rest, or stood at `at`.
+pub fn view_of(
+    log: &Offline,
+    config: &Config,
+    at: Option<Timestamp>,
+) -> anyhow::Result<StatusView> {
     let Some(at) = at else {
         return Ok(StatusView::of(
             &log.state,

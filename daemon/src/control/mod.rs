@@ -8,6 +8,7 @@ use attestd_core::statement::Said;
 use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::posture::PostureView;
 use crate::view::{Asked, HistoryView, QueueView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
@@ -20,6 +21,11 @@ pub enum Request {
     StatusAt {
         /// The instant.
         at: Timestamp,
+    },
+    /// What is claimed, and how it stands.
+    Posture {
+        /// As at this past instant.
+        at: Option<Timestamp>,
     },
     /// A run now, of a check or of one of its subjects; the answer comes when it has ended.
     Check {
@@ -81,6 +87,8 @@ pub enum Request {
 pub enum Answer {
     /// The status of everything.
     Status(StatusView),
+    /// What is claimed, and how it stands.
+    Posture(PostureView),
     /// What ran.
     Checked(Vec<CheckedView>),
     /// History, newest first.

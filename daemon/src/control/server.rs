@@ -9,7 +9,7 @@ use std::time::Duration;
 use attestd_core::outbox::{Queue, Waiting};
 use attestd_core::record::{Discarded, Erased, Record};
 use attestd_core::state::State;
-use attestd_core::store::{Draft, HistoryQuery, StoreError};
+use attestd_core::store::{Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{DestinationName, PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -23,6 +23,7 @@ use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
+use crate::posture::{Log, NotClaimed, PostureView};
 use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
 /// Connections at once; more wait.
@@ -189,6 +190,7 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
             server.discard(destination, event, reason, by).await
         }
         Request::StatusAt { at } => server.status_at(at).await,
+        Request::Posture { at } => server.posture(at).await,
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
@@ -224,7 +226,28 @@ impl Server {
         self.shared.store.read(&mut |state| {
             view = Some(StatusView::of(state, &organisation, now, Some(&expected)));
         });
-        view.expect("the store calls back")
+        let mut view = view.expect("the store calls back");
+        // Where nobody claims anything, this reads one record.
+        view.claims = claimed(&*self.shared.store, &view).ok().and_then(|all| all.in_numbers());
+        view
+    }
+
+    async fn posture(&self, at: Option<Timestamp>) -> Answer {
+        let view = match at {
+            None => self.status(),
+            Some(at) => match self.status_at(at).await {
+                Answer::Status(view) => view,
+                refused => return refused,
+            },
+        };
+        let store = self.shared.store.clone();
+        reading(move || {
+            Ok(match claimed(&*store, &view) {
+                Ok(posture) => Answer::Posture(posture),
+                Err(error) => Answer::Refused(error.to_string()),
+            })
+        })
+        .await
     }
 
     async fn check(&self, subject: Subject) -> Answer {
@@ -310,7 +333,12 @@ impl Server {
         let store = self.shared.store.clone();
         reading(move || {
             Ok(match store.past(at)? {
-                Some(past) => Answer::Status(StatusView::as_at(&past, &organisation, at, true)),
+                Some(past) => {
+                    let mut view = StatusView::as_at(&past, &organisation, at, true);
+                    let posture = claimed(&*store, &view).ok();
+                    view.claims = posture.and_then(|posture| posture.in_numbers());
+                    Answer::Status(view)
+                }
                 None => {
                     let first = store.record(0).ok().map(|record| record.at());
                     Answer::Refused(NotThen::too_early(at, first).to_string())
@@ -339,6 +367,13 @@ impl Server {
         })
         .await
     }
+}
+
+fn claimed(store: &dyn Store, view: &StatusView) -> Result<PostureView, NotClaimed> {
+    let mut newest = 0;
+    store.read(&mut |state| newest = state.config);
+    let (record, evidence) = (&|index| store.record(index), &|index| store.evidence(index));
+    PostureView::of(view, newest, &Log { record, evidence })
 }
 
 /// Answers from the store, on a thread that may wait for the disk.

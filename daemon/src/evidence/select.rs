@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use attestd_core::{CheckId, Timestamp};
+use attestd_core::{CheckId, Subject, Timestamp};
 
 use super::leaf::{Leaf, Type, Whose};
 
@@ -28,12 +28,28 @@ impl Selection {
     }
 }
 
+/// Whose records are chosen: those of these checks, and of all of these kinds.
+#[derive(Debug, Clone)]
+pub(super) struct Only {
+    /// The checks.
+    pub checks: BTreeSet<CheckId>,
+    /// The kinds.
+    pub kinds: BTreeSet<String>,
+}
+
+impl Only {
+    fn wants(&self, subject: Option<Subject>, kind: Option<&str>) -> bool {
+        subject.is_some_and(|subject| self.checks.contains(&subject.check))
+            || kind.is_some_and(|kind| self.kinds.contains(kind))
+    }
+}
+
 /// Chooses, as the whole log goes by.
 #[derive(Debug)]
 pub(super) struct Choice {
     from: Timestamp,
     to: Timestamp,
-    check: Option<CheckId>,
+    only: Option<Only>,
     first: Option<u64>,
     next: u64,
     /// The newest `start` and `configured` before the period.
@@ -42,7 +58,7 @@ pub(super) struct Choice {
     newest: BTreeMap<u64, Newest>,
     /// What was said of them.
     said: BTreeMap<u64, Vec<u64>>,
-    /// The numbers of the check's subjects, where it is one check's pack.
+    /// The numbers of the check's subjects, where not all are wished.
     numbers: HashSet<u64>,
     runs: HashMap<u64, OfRun>,
     left_out: HashSet<u64>,
@@ -65,12 +81,12 @@ struct OfRun {
 }
 
 impl Choice {
-    /// Records from `from` until before `to`, of one check or of all.
-    pub fn new(from: Timestamp, to: Timestamp, check: Option<CheckId>) -> Choice {
+    /// Records from `from` until before `to`, of some checks or of all.
+    pub fn new(from: Timestamp, to: Timestamp, only: Option<Only>) -> Choice {
         Choice {
             from,
             to,
-            check,
+            only,
             first: None,
             next: 0,
             settings: [None; 2],
@@ -97,11 +113,11 @@ impl Choice {
             let run = OfRun { number: number.unwrap_or(index), config: leaf.configured() };
             self.runs.insert(index, run);
         }
-        if number == Some(index) && self.check.is_some() {
-            let subject = private.and_then(Whose::read);
-            if subject.map(|subject| subject.check) == self.check {
-                self.numbers.insert(index);
-            }
+        if number == Some(index)
+            && let Some(only) = &self.only
+            && only.wants(private.and_then(Whose::read), leaf.kind.as_deref())
+        {
+            self.numbers.insert(index);
         }
         if leaf.t.is_of_log() {
             self.of_log.insert(index);
@@ -133,7 +149,7 @@ impl Choice {
     }
 
     fn wants(&self, number: u64) -> bool {
-        self.check.is_none() || self.numbers.contains(&number)
+        self.only.is_none() || self.numbers.contains(&number)
     }
 
     fn before(&mut self, index: u64, leaf: &Leaf<'_>, number: Option<u64>) {

@@ -321,6 +321,8 @@ impl Simulation {
             checks: kinds,
             labels: BTreeMap::new(),
             routes,
+            assertions: Vec::new(),
+            before: None,
         };
         let configured = Record::Configured(Box::new(configured));
         let configured = shared.commit(Draft { record: configured, blobs: vec![blob] }).await?;

@@ -265,6 +265,8 @@ fn configured(destinations: &BTreeSet<usize>) -> Record {
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
+        assertions: Vec::new(),
+        before: None,
     }))
 }
 

@@ -306,7 +306,28 @@ fn record() -> BoxedStrategy<Record> {
         let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
         let labels = BTreeMap::from([("portal".parse().expect("an id"), labels)]);
         let config = "00".to_owned();
-        Record::Configured(Box::new(Configured { at, config, checks, labels, routes }))
+        let assertions = vec![attestd_core::Assertion {
+            id: "dspt".parse().expect("an id"),
+            framework: "dspt".to_owned(),
+            controls: vec!["*".to_owned()],
+            customer: Some("Example Trust".to_owned()),
+            since: "2026-07-01".parse().expect("a day"),
+            wording: None,
+            notice_hours: Some(24),
+            service: None,
+            checks: Default::default(),
+            targets: Default::default(),
+        }];
+        let before = Some(3);
+        Record::Configured(Box::new(Configured {
+            at,
+            config,
+            checks,
+            labels,
+            routes,
+            assertions,
+            before,
+        }))
     });
     let recovered = (timestamp(), prop::collection::vec(".{0,30}", 0..3))
         .prop_map(|(at, what)| Record::Recovered(Recovered { at, what }));

@@ -361,6 +361,8 @@ async fn told() -> MemoryStore {
         config: String::new(),
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
+        assertions: Vec::new(),
+        before: None,
         routes: vec![Route::new(collector(), Takes::Everything)],
     }));
     let mut records = vec![start, configured];

@@ -166,6 +166,8 @@ impl TrialStore {
             checks: BTreeMap::new(),
             labels: BTreeMap::new(),
             routes: to.iter().map(route).collect(),
+            assertions: Vec::new(),
+            before: None,
         })));
         Arc::new(store)
     }

@@ -9,6 +9,8 @@ mod explain;
 mod history;
 mod kinds;
 mod probe;
+mod register;
+mod register_template;
 mod run;
 mod say;
 mod show;
@@ -84,6 +86,9 @@ enum Verb {
     ///
     /// It is recorded with the document's hash, and the document is kept. The running daemon records it.
     Done(say::Done),
+    /// Check a register, list it, see what is due, or begin one
+    #[command(subcommand)]
+    Register(register::Register),
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
     /// List the kinds of check there are
@@ -183,6 +188,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),
+        Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),

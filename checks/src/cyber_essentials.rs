@@ -160,6 +160,14 @@ impl Check for CyberEssentials {
         self.source.files()
     }
 
+    fn nature(&self) -> Nature {
+        self.source.nature()
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.source.moved())
+    }
+
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {

@@ -198,6 +198,18 @@ async fn look(
         .map_err(|error| error.reason)
 }
 
+/// What the configuration of a test tells every check.
+pub(crate) fn context(directory: &Path, deadlines: Vec<Deadline>) -> Context {
+    Context {
+        directory: directory.to_path_buf(),
+        people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
+        ca_bundle: None,
+        credentials: Some(directory.to_path_buf()),
+        worker: Some(Arc::new(Here)),
+        deadlines,
+    }
+}
+
 /// Builds the kind from the rest of its table; it must build without an error.
 pub(crate) fn build(
     kind: &CheckKind,
@@ -233,13 +245,7 @@ pub(crate) fn try_build(
         source: "a letter".to_owned(),
         authorised_by: "alex-owner".parse().expect("an id"),
     });
-    let context = Context {
-        directory: directory.to_path_buf(),
-        people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
-        ca_bundle: None,
-        worker: Some(Arc::new(Here)),
-        deadlines: deadline.into_iter().collect(),
-    };
+    let context = context(directory, deadline.into_iter().collect());
     let table = DeTable::parse(settings).expect("the settings are TOML");
     let problems = Problems::default();
     let settings = Settings::new(table.get_ref(), table.span(), "the check", &problems);

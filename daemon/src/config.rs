@@ -190,6 +190,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         directory,
         people: people.keys().cloned().collect(),
         ca_bundle,
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         worker: Some(crate::worker::workers()),
         deadlines: deadlines(settings, &people),
     };

@@ -13,6 +13,7 @@ pub mod last_words;
 pub mod limits;
 pub mod monitor;
 pub mod own;
+pub mod poll;
 pub mod problems;
 pub mod serve;
 pub mod systemd;

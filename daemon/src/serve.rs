@@ -34,7 +34,7 @@ use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
-use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
+use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -132,6 +132,12 @@ impl Daemon {
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
+        rest.spawn(poll::run(
+            checks_rx.clone(),
+            tell_monitor.clone(),
+            clock.clone(),
+            stop_rest.clone(),
+        ));
         let server = Arc::new(Server {
             shared: shared.clone(),
             monitor: tell_monitor.clone(),

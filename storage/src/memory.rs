@@ -107,12 +107,7 @@ impl MemoryStore {
     /// know yet are in sled only, which writes every half second: they may survive or not. What was pruned is back.
     pub fn crash(&self, acknowledged_survives: bool) -> MemoryStore {
         let inner = self.inner();
-        let mut next = Inner { blobs: inner.blobs.clone(), ..Inner::default() };
-        for bytes in inner.log.iter().chain(&inner.unsynced) {
-            let record = record::decode(next.fold.state.size, bytes)
-                .expect("it was written by this very store");
-            next.fold_in(&record, bytes.clone()).expect("it was folded in once already");
-        }
+        let mut next = inner.again(inner.log.iter().chain(&inner.unsynced));
         if acknowledged_survives {
             for (destination, sequences) in &inner.pending.0 {
                 for sequence in sequences {
@@ -121,6 +116,12 @@ impl MemoryStore {
             }
         }
         MemoryStore(Mutex::new(next))
+    }
+
+    /// The store as a backup of its first `size` records has it.
+    pub fn backup(&self, size: usize) -> MemoryStore {
+        let inner = self.inner();
+        MemoryStore(Mutex::new(inner.again(inner.log.iter().take(size))))
     }
 
     /// Loses, of what waits, what `whether` says by destination and sequence number, as no store should; with `told`, what
@@ -161,6 +162,17 @@ impl MemoryStore {
 }
 
 impl Inner {
+    /// A store with these records, and all blobs.
+    fn again<'a>(&self, log: impl Iterator<Item = &'a Vec<u8>>) -> Inner {
+        let mut next = Inner { blobs: self.blobs.clone(), ..Inner::default() };
+        for bytes in log {
+            let record = record::decode(next.fold.state.size, bytes)
+                .expect("it was written by this very store");
+            next.fold_in(&record, bytes.clone()).expect("it was folded in once already");
+        }
+        next
+    }
+
     fn commit(&mut self, draft: Draft) -> Result<Committed, StoreError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -338,6 +350,9 @@ impl Store for MemoryStore {
     fn erase(&self, erased: Erased) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let mut inner = self.inner();
+            if inner.volatile {
+                return Err(StoreError::Log("the log is only read".to_owned()));
+            }
             let sha256 = erased.sha256.clone();
             inner.blob(&sha256)?;
             inner.commit(Draft { record: Record::Erased(erased), blobs: Vec::new() })?;

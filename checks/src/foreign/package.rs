@@ -26,6 +26,9 @@ impl<'b> Package<'b> {
         if stated > ENTRIES_MAX {
             return Err(Reason::new("limit_entries", format!("it has over {ENTRIES_MAX} parts")));
         }
+        if !is_directory_whole(bytes) {
+            return Err(broken("its directory does not hold what it says"));
+        }
         let mut archive =
             ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(&e.to_string()))?;
         if archive.len() > ENTRIES_MAX {
@@ -44,7 +47,11 @@ impl<'b> Package<'b> {
             if part.encrypted() {
                 return Err(Reason::new("document_encrypted", "it is protected by a password"));
             }
+            let before = left;
             left = decode(&mut part, &name, left)?;
+            if before - left != part.size() {
+                return Err(broken(&format!("its part {} is shorter than it says", shown(&name))));
+            }
             names.push(name);
         }
         Ok(Package { archive, names })
@@ -133,10 +140,35 @@ fn is_archive(head: &[u8]) -> bool {
 /// How many entries the end of the directory states (APPNOTE 4.3.16); all of 16 bits stand for "see ZIP64", which no
 /// document within the limit needs.
 fn stated_entries(bytes: &[u8]) -> Option<usize> {
+    number(bytes, directory_end(bytes)? + 10, 2)
+}
+
+/// Whether the directory (APPNOTE 4.3.12) begins where its end says, and holds as many entries, one after the other, up
+/// to its end: else two programs may see two documents in one file.
+fn is_directory_whole(bytes: &[u8]) -> bool {
+    let whole = || {
+        let end = directory_end(bytes)?;
+        let mut at = number(bytes, end + 16, 4)?;
+        for _ in 0..number(bytes, end + 10, 2)? {
+            let is_entry = bytes.get(at..at + 4)? == b"PK\x01\x02";
+            let more = [28, 30, 32].map(|field| number(bytes, at + field, 2));
+            at += ENTRY + more[0]? + more[1]? + more[2]?;
+            is_entry.then_some(())?;
+        }
+        (at == end).then_some(())
+    };
+    whole().is_some()
+}
+
+fn directory_end(bytes: &[u8]) -> Option<usize> {
     let tail = bytes.len().saturating_sub(DIRECTORY_END + COMMENT_MAX);
-    let last = bytes[tail..].windows(4).rposition(|window| window == b"PK\x05\x06")?;
-    let count = bytes.get(tail + last + 10..tail + last + 12)?;
-    Some(usize::from(u16::from_le_bytes([count[0], count[1]])))
+    Some(tail + bytes[tail..].windows(4).rposition(|window| window == b"PK\x05\x06")?)
+}
+
+/// A number of so many bytes, the lowest first.
+fn number(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
+    let digits = bytes.get(at..at.checked_add(size)?)?;
+    Some(digits.iter().rev().fold(0, |number, digit| number << 8 | usize::from(*digit)))
 }
 
 fn broken(why: &str) -> Reason {
@@ -148,6 +180,8 @@ fn broken(why: &str) -> Reason {
 pub(super) const ENTRIES_MAX: usize = 2_000;
 /// Semantics, "Hostile input": all parts together, in bytes.
 pub(super) const DECODED_MAX: u64 = 50 * 1024 * 1024;
+/// An entry of the directory without its name, extra field and comment, in bytes.
+const ENTRY: usize = 46;
 /// The record at the end of a ZIP's directory, in bytes, and the comment that may follow it.
 const DIRECTORY_END: usize = 22;
 const COMMENT_MAX: usize = 65_535;

@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, Reason> {
         ));
     }
     let mut labels = Labels::default();
-    information(&pdf, &mut labels);
+    information(&pdf, &mut labels)?;
     if let Some(xmp) = xmp(&pdf)? {
         properties(&xmp, &mut labels)?;
     }
@@ -44,12 +44,10 @@ fn only_metadata(id: (u32, u16), object: &mut Object) -> Option<((u32, u16), Obj
 }
 
 /// The information dictionary (ISO 32000-1, 14.3.3): people may add keys to it.
-fn information(pdf: &Pdf, labels: &mut Labels) {
-    let Some(information) = pdf.trailer.get(b"Info").ok().and_then(|at| pdf.dereference(at).ok())
-    else {
-        return;
-    };
-    let Ok(information) = information.1.as_dict() else { return };
+fn information(pdf: &Pdf, labels: &mut Labels) -> Result<(), Reason> {
+    let Ok(at) = pdf.trailer.get(b"Info") else { return Ok(()) };
+    let information = pdf.dereference(at).and_then(|(_, information)| information.as_dict());
+    let information = information.map_err(|_| broken("its information cannot be read"))?;
     for (name, value) in information.iter() {
         let value = pdf.dereference(value).ok().map(|(_, value)| value);
         if let (Ok(name), Some(value @ Object::String(..))) = (std::str::from_utf8(name), value)
@@ -58,6 +56,7 @@ fn information(pdf: &Pdf, labels: &mut Labels) {
             labels.add(name, &value);
         }
     }
+    Ok(())
 }
 
 /// The XMP packet of the whole document (ISO 32000-1, 14.3.2).

@@ -109,6 +109,9 @@ fn rows(book: &mut Book<'_>, name: &str, named: bool) -> Result<Option<Sheet>, R
         if row != head && !named && !has_id(&sheet) {
             return Ok(None);
         }
+        if row >= SHEET_ROWS {
+            return Err(out_of_order());
+        }
         if column >= COLUMNS_MAX {
             let message = format!("row {} has over {COLUMNS_MAX} columns", row + 1);
             return Err(Reason::new("limit_columns", message));
@@ -174,6 +177,8 @@ fn broken(error: &XlsxError) -> Reason {
 
 /// Rows of a sheet that are handed over; one more than a register may have, so that it is told of the register.
 const ROWS_MAX: usize = 2_001;
+/// Rows that a spreadsheet can have.
+const SHEET_ROWS: u32 = 1_048_576;
 /// Columns of a row, empty ones included.
 const COLUMNS_MAX: u32 = 256;
 /// Sheets that are looked through for the one with an `id`.

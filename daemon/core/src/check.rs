@@ -21,9 +21,20 @@ pub trait Check: Send + Sync {
     /// An error, or none at all, leaves the known targets in place and is itself Unseen (F2).
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>>;
 
-    /// Files and directories that decide what the targets are (a register, the directory of a glob).
+    /// Files and directories that decide what the targets are (a register, the directory of a glob). When one changes, the
+    /// targets are asked for, and those are looked at whose `spec` has become another.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Where the list of targets comes from: what holds for those that are known while it cannot be read.
+    fn nature(&self) -> Nature {
+        Nature::Local
+    }
+
+    /// Whether a list of targets that no file holds says something new since it was last read; asked once a minute.
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
     }
 
     /// Looks. Does the I/O and judges nothing. Dropped when the deadline passes.
@@ -291,6 +302,8 @@ pub struct Context {
     pub people: BTreeSet<PersonId>,
     /// A PEM file of extra trust anchors for fetching sources.
     pub ca_bundle: Option<PathBuf>,
+    /// Where systemd put credentials, if it did.
+    pub credentials: Option<PathBuf>,
     /// What reads documents of foreign formats; without one they are unseen.
     pub worker: Option<Arc<dyn Worker>>,
     /// Deadlines that the configuration overrides: `[[deadline]]`, by table and key (`dspt`, `2025-26`).

@@ -103,7 +103,8 @@ fn export(config: &Config, wish: &Wish, out: &Path) -> anyhow::Result<Manifest> 
     let signed = Signed { checkpoint, note, key, seal: &*seal };
     let mut wish = wish.clone();
     if wish.from == Timestamp::MIN {
-        wish.from = log.record(0)?.at().min(wish.to);
+        // Of a pruned log, what is left before its oldest record is only what is still referred to.
+        wish.from = log.record(log.verbatim().oldest())?.at().min(wish.to);
     }
     Ok(evidence::export(&log.verbatim(), &signed, &wish, out)?)
 }

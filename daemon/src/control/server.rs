@@ -164,6 +164,9 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
         Request::Say { .. } => Answer::Refused("its document did not come with it".to_owned()),
         Request::Status => Answer::Status(server.status()),
+        Request::Erase { reason, .. } if reason.trim().is_empty() => {
+            Answer::Refused("--reason must say why".to_owned())
+        }
         Request::Erase { sha256, reason } => {
             let erased = Erased { at: server.shared.clock.now(), sha256, by, reason };
             match server.shared.store.erase(erased).await {

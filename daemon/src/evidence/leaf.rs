@@ -62,6 +62,18 @@ pub(super) struct Leaf<'a> {
     /// The SHA-256 of the private part.
     #[serde(default, borrow)]
     pub private: Option<Cow<'a, str>>,
+    /// Of a start and of a restore: the log's origin from here on.
+    #[serde(default, borrow)]
+    pub origin: Option<Cow<'a, str>>,
+    /// Of a restore: how many records it restored.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Of a pruning: the first record that stayed.
+    #[serde(default)]
+    pub until: Option<u64>,
+    /// Of an erasure: the blob.
+    #[serde(default, borrow)]
+    pub sha256: Option<Cow<'a, str>>,
 }
 
 /// The types of record.
@@ -84,6 +96,14 @@ pub(super) enum Type {
     Pruned,
     Erased,
     Stopped,
+}
+
+impl Type {
+    /// Whether it says what befell the log itself. Such records are in every pack, whatever its period: without them
+    /// nobody can tell what was lost, removed or erased from what somebody left out.
+    pub fn is_of_log(self) -> bool {
+        matches!(self, Type::Restored | Type::Pruned | Type::Erased)
+    }
 }
 
 /// What `config` says, by the type of the record.
@@ -135,6 +155,11 @@ impl<'a> Leaf<'a> {
         Some((slot(&self.from)?, slot(&self.to)?))
     }
 
+    /// When the first record that a pruning left was written.
+    pub fn pruned_before(&self) -> Option<Timestamp> {
+        self.from.as_ref()?.parse().ok()
+    }
+
     /// Why slots were missed.
     pub fn missed_why(&self) -> Option<Why> {
         let why = self.why.as_deref()?;
@@ -163,8 +188,9 @@ mod tests {
     #[test]
     fn both_verifiers_know_the_same_types_of_record() {
         let python = include_str!("verify.py");
-        let is_list =
-            |line: &&str| line.starts_with("TYPES = ") || line.starts_with("OF_SUBJECTS = ");
+        let is_list = |line: &&str| {
+            line.starts_with("TYPES = ") || line.starts_with("OF_SUBJECTS, OF_LOG = ")
+        };
         let types: String = python.lines().filter(is_list).collect();
         let error = serde_json::from_str::<Type>("\"none\"").expect_err("no type").to_string();
         let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();

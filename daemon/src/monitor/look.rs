@@ -47,6 +47,12 @@ pub async fn targets(
     }
 }
 
+/// Asks the check whether its list of targets has moved, likewise; what cannot be said has not.
+pub async fn moved(clock: &dyn Clock, check: &Arc<ConfiguredCheck>) -> bool {
+    let check_ = check.clone();
+    guarded(clock, check, async move { Ok(check_.check.moved().await) }).await.unwrap_or(false)
+}
+
 /// Judges, catching a panic.
 pub fn judge(
     check: &ConfiguredCheck,

@@ -38,6 +38,8 @@ pub type Checks = BTreeMap<CheckId, Arc<ConfiguredCheck>>;
 pub enum Message {
     /// These files or directories changed.
     Changed(BTreeSet<PathBuf>),
+    /// What a check's targets are read from, elsewhere, says something new.
+    Moved(CheckId),
     /// A person asks for a run of a check, or of one of its subjects; the answer comes when all have ended.
     Ask {
         /// The check, with or without a target.
@@ -94,6 +96,13 @@ struct Live {
     rerun: Option<(Trigger, Option<mpsc::Sender<()>>)>,
     /// How often it was looked at again, and when next (F7).
     again: Option<(usize, Uptime)>,
+}
+
+impl Live {
+    /// Where the target is, or, while the check cannot say it, where its targets are listed.
+    fn nature(&self, check: &ConfiguredCheck) -> Nature {
+        self.target.as_ref().map_or_else(|_| check.check.nature(), |target| target.nature)
+    }
 }
 
 /// The monitor.
@@ -267,7 +276,7 @@ impl Monitor {
                     continue;
                 };
                 let Some(check) = self.checks.get(&subject.check) else { continue };
-                let nature = live.target.as_ref().map_or(Nature::Local, |target| target.nature);
+                let nature = live.nature(check);
                 let policy = self.shared.policy(check, nature, now);
                 if let Some(deadline) = alert::next_deadline(&state.alerts, &policy) {
                     with(subject, check, nature, deadline);
@@ -339,6 +348,7 @@ impl Monitor {
         match message {
             Message::Changed(files) if files.is_empty() => self.look_at_own(),
             Message::Changed(files) => self.list_all(&Cause::Changed(Arc::new(files))),
+            Message::Moved(check) => self.list(&check, Cause::Changed(Arc::default())),
             Message::Ask { subject, reply } => self.ask(subject, reply),
             Message::Say { of, said, note, document, user, reply } => {
                 let saying = saying::Saying { said: *said, note, document, user };

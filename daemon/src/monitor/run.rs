@@ -52,9 +52,9 @@ impl Job {
         self.delay.is_zero() || self.slot.get().is_some()
     }
 
-    /// Where the target is; a check that cannot say its targets is a local fault.
+    /// Where the target is, or, while the check cannot say it, where its targets are listed.
     pub fn nature(&self) -> Nature {
-        self.target.as_ref().map_or(Nature::Local, |target| target.nature)
+        self.target.as_ref().map_or_else(|_| self.check.check.nature(), |target| target.nature)
     }
 }
 

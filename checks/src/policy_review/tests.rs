@@ -163,12 +163,18 @@ async fn a_document_elsewhere_is_read_and_known_again() {
     assert!(targets.iter().all(|target| target.nature == Nature::PublicRegister));
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
     let [login, policy] = targets.as_slice() else { panic!("{targets:?}") };
-    let error = check.probe(Look { target: login, before: None, now }).await.expect_err("a page");
+    let error = check
+        .probe(Look { target: login, before: None, said: &Default::default(), now })
+        .await
+        .expect_err("a page");
     assert_eq!(error.reason.code, "document_broken");
     assert!(error.seen.is_some(), "what it said is kept");
-    let first = check.probe(Look { target: policy, before: None, now }).await.expect("evidence");
+    let first = check
+        .probe(Look { target: policy, before: None, said: &Default::default(), now })
+        .await
+        .expect("evidence");
     assert_eq!(check.judge(&first, now).expect("its own").status().as_str(), "pass");
-    let later = Look { target: policy, before: Some(&first), now };
+    let later = Look { target: policy, before: Some(&first), said: &Default::default(), now };
     assert_eq!(check.probe(later).await.expect("evidence"), first, "a 304 is the same evidence");
     for (settings, says) in [
         ("documents = [\"http://example.org/a.docx\"]", "must begin with https://"),
@@ -199,7 +205,8 @@ async fn the_commit_is_that_at_which_a_document_was_first_seen_as_it_is() {
         write(".git/HEAD", head);
         write("a.md", &format!("---\nreviewed: 2026-06-01\n---\n{text}"));
         let targets = check.targets().await.expect("a target");
-        let look = Look { target: &targets[0], before: before.as_ref(), now };
+        let look =
+            Look { target: &targets[0], before: before.as_ref(), said: &Default::default(), now };
         let evidence = check.probe(look).await.expect("evidence");
         assert_eq!(evidence.facts["commit"], **expected, "{why}");
         before = Some(evidence);

@@ -79,7 +79,11 @@ fn check(path: &Path, file: &Path, sheet: Option<String>) -> anyhow::Result<Exit
     Ok(ExitCode::from(u8::from(!bad.is_empty())))
 }
 
-fn read(file: &Path, sheet: Option<String>, people: BTreeSet<PersonId>) -> anyhow::Result<Rows> {
+fn read(
+    file: &Path,
+    sheet: Option<String>,
+    people: BTreeSet<PersonId>,
+) -> anyhow::Result<Arc<Rows>> {
     let shown =
         std::path::absolute(file).with_context(|| format!("{} is no path", file.display()))?;
     let mut table = toml::Table::new();
@@ -99,7 +103,7 @@ fn read(file: &Path, sheet: Option<String>, people: BTreeSet<PersonId>) -> anyho
     let source = source.context("the register cannot be read")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let read = runtime.block_on(source.read());
-    read.map_err(|reason| anyhow::anyhow!(reason.message))
+    read.map_err(|error| anyhow::anyhow!(error.reason.message))
 }
 
 /// The rows of registers, as they stand.

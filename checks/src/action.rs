@@ -168,6 +168,14 @@ impl Check for Action {
         self.source.files()
     }
 
+    fn nature(&self) -> Nature {
+        self.source.nature()
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.source.moved())
+    }
+
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let mut facts = match read(look.target)? {

@@ -211,7 +211,8 @@ impl Check for CyberEssentials {
                 });
             }
         }
-        Ok(Judgement::new(judging.findings, judging.unseen).due(due))
+        let people = facts.row.owner.iter().chain(&facts.row.deputy).cloned();
+        Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

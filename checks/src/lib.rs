@@ -20,3 +20,5 @@ pub mod register;
 pub mod registry;
 pub mod security_txt;
 pub mod tls;
+
+pub use obligation::presets;

@@ -114,6 +114,14 @@ impl Check for Obligation {
         self.source.files()
     }
 
+    fn nature(&self) -> Nature {
+        self.source.nature()
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.source.moved())
+    }
+
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let mut facts = read(look.target)?;

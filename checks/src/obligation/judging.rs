@@ -143,7 +143,7 @@ impl Judging<'_> {
             self.unseen("certificate", reason);
         }
         self.judge_version();
-        if preset.kind == SECURITY_TEST {
+        if preset.is_test() {
             self.judge_test();
         }
         due
@@ -246,6 +246,3 @@ impl Judging<'_> {
         self.unseen.push(Unseen { component: Some(component), reason });
     }
 }
-
-/// The preset with columns of its own.
-const SECURITY_TEST: &str = "security_test";

@@ -228,6 +228,11 @@ impl Preset {
         }
     }
 
+    /// Whether its rows have the columns of a security test.
+    pub fn is_test(&self) -> bool {
+        self.kind == SECURITY_TEST
+    }
+
     /// How its next date follows, in words.
     pub fn anchor_in_words(&self) -> String {
         let period = |otherwise: &str| self.period.map_or(otherwise.to_owned(), |p| p.to_string());
@@ -295,6 +300,9 @@ impl Mark {
         }
     }
 }
+
+/// The preset with columns of its own.
+const SECURITY_TEST: &str = "security_test";
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();

@@ -11,6 +11,8 @@ mod kinds;
 mod outbox;
 mod posture;
 mod probe;
+mod register;
+mod register_template;
 mod run;
 mod say;
 mod show;
@@ -100,6 +102,9 @@ enum Verb {
     ///
     /// It is recorded with the document's hash, and the document is kept. The running daemon records it.
     Done(say::Done),
+    /// Check a register, list it, see what is due, or begin one
+    #[command(subcommand)]
+    Register(register::Register),
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
     /// Show what waits to be told, or discard it
@@ -205,6 +210,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),
+        Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),

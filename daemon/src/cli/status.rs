@@ -20,18 +20,23 @@ pub fn run(path: &Path, at: Option<Timestamp>, json: bool) -> anyhow::Result<Exi
     if let Some(at) = at {
         NotThen::if_ahead(at, SystemClock::new().now())?;
     }
-    let request = at.map_or(Request::Status, |at| Request::StatusAt { at });
-    let view = match client::ask(&config.control_socket, &request)? {
-        Some(Answer::Status(view)) => view,
-        Some(_) => anyhow::bail!("the running daemon answered something else"),
-        None => at_rest(&config, at)?,
-    };
+    let view = view(&config, at)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&view)?);
     } else {
         print!("{}", show::status(&view));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How everything stands, or stood at `at`: by the running daemon, or by the log at rest.
+pub fn view(config: &Config, at: Option<Timestamp>) -> anyhow::Result<StatusView> {
+    let request = at.map_or(Request::Status, |at| Request::StatusAt { at });
+    match client::ask(&config.control_socket, &request)? {
+        Some(Answer::Status(view)) => Ok(view),
+        Some(_) => anyhow::bail!("the running daemon answered something else"),
+        None => at_rest(config, at),
+    }
 }
 
 /// The configuration, with what is wrong with it on standard error.

@@ -94,6 +94,16 @@ fn what_is_said_to_be_done_is_recorded_and_rules_and_is_proof() {
     let history = say(at, "history duties/restore");
     assert!(history.out.contains("done on 2026-11-20"), "{}", history.out);
 
+    let due = say(at, "register due --days 400");
+    let line = due.out.lines().find(|line| line.contains(" restore ")).expect("the row");
+    assert!(line.contains("Sat 20 Nov 2027"), "{line}");
+    let list = say(at, "register list");
+    let row = list.out.lines().find(|line| line.contains(" restore ")).expect("the row");
+    assert!(
+        row.contains("pass") && row.contains("Sam Deputy") && row.contains("20 Nov 2027"),
+        "{row}"
+    );
+
     // A release calls for a safety case of its own.
     let said =
         say(at, "event release --service portal --at 2026-11-21 --version 4.3 --by sam-deputy");
@@ -146,4 +156,45 @@ fn what_is_said_to_be_done_is_recorded_and_rules_and_is_proof() {
     assert!(daemon.end(LONG).success());
     let alone = say(at, words);
     assert!(alone.code == Some(1) && alone.err.contains("no daemon is running"), "{}", alone.err);
+}
+
+#[test]
+fn a_register_is_begun_from_answers_and_checked_by_row_and_column() {
+    let supplier = Supplier::copy();
+    let at = supplier.path();
+    let begun = say(
+        at,
+        "register template --staff 12 --turnover 1 --cloud true --category 3 --clinical true",
+    );
+    assert_eq!(begun.code, Some(0), "{begun:?}");
+    assert!(begun.out.contains(
+        "# Registration with the ICO as a relevant digital service provider: there are 12 people"
+    ));
+    std::fs::write(supplier.file("begun.toml"), &begun.out).expect("written");
+    for (file, code, parts) in [
+        ("begun.toml", 0, &["rows are good, 0 have mistakes"][..]),
+        ("register.csv", 0, &["rows are good, 0 have mistakes"]),
+        (
+            "bad.csv",
+            1,
+            &[
+                "row 3 of",
+                "column `last_done`",
+                "column `scheme`",
+                "row 4 of",
+                "column `owner`",
+                "`colour`",
+            ],
+        ),
+        ("none.csv", 1, &["does not exist"]),
+        ("register.pdf", 1, &["a register is a .csv, .toml or .xlsx file"]),
+    ] {
+        let bad = "id,kind,owner,last_done,scheme,colour\ns,service,,,,\na,security_test,,31/02/2026,chest,\nb,training,Jane Roe,,,red\n";
+        std::fs::write(supplier.file("bad.csv"), bad).expect("written");
+        let said = say(at, &format!("register check {file}"));
+        assert_eq!(said.code, Some(code), "{file}: {said:?}");
+        let told = said.out + &said.err;
+        assert!(parts.iter().all(|part| told.contains(part)), "{file}: {told}");
+        assert!(!told.contains("Roe"), "a name is not repeated: {told}");
+    }
 }

@@ -16,6 +16,7 @@ mod observability;
 mod packs;
 mod power_cut;
 mod simulation;
+mod telemetry_names;
 mod telling;
 mod tidy;
 mod worker;

@@ -14,10 +14,13 @@ use attestd_core::{
     Evidence, Nature, Observation, Outcome, ProbeError, Reason, Subject, Target, Timestamp, Trigger,
 };
 
+use tracing::Instrument;
+
 use super::look;
 use super::shared::{Memory, Shared, fingerprint};
 use crate::config::ConfiguredCheck;
 use crate::limits;
+use crate::telemetry::spans;
 
 /// What is to be run, and why.
 pub struct Job {
@@ -60,6 +63,11 @@ impl Job {
 
 /// Runs the job to its commit.
 pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
+    let span = spans::run(&job.subject, job.check.kind.name, job.trigger);
+    performed(shared, job).instrument(span).await
+}
+
+async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     if !job.delay.is_zero() {
         shared.clock.sleep(job.delay).await;
     }

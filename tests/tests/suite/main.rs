@@ -18,6 +18,7 @@ mod power_cut;
 mod registers;
 mod saying;
 mod simulation;
+mod telemetry_names;
 mod telling;
 mod tidy;
 mod worker;

@@ -128,6 +128,7 @@ impl Monitor {
         let Some(check) = self.checks.get(&subject.check).cloned() else { return };
         let state = self.shared.state(subject);
         let seen = state.as_ref().is_some_and(|state| state.last.is_some());
+        let running = self.live.get(subject).is_some_and(|live| live.running);
         let promised = state.and_then(|state| state.next);
         let due = promised.is_some_and(|next| check.schedule.due(next, now).is_some());
         // What another schedule promised is ended by the configuration's record; the subject runs, and is promised anew.
@@ -141,7 +142,9 @@ impl Monitor {
             }
             _ if due => self.start(subject, Trigger::Slot, None),
             Cause::Clock => self.start(subject, Trigger::Change, None),
-            Cause::Started | Cause::Due | Cause::Changed(_) if !seen => {
+            Cause::Started if !seen => self.start(subject, Trigger::First, None),
+            // One whose first look is on its way needs no second for that.
+            Cause::Due | Cause::Changed(_) if !seen && !running => {
                 self.start(subject, Trigger::First, None)
             }
             Cause::Started if self.is_local(subject) => self.start(subject, Trigger::First, None),

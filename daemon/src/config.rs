@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use attestd_checks::registry;
 use attestd_core::event::Labels;
+use attestd_core::maintenance::Window;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
 use attestd_core::{Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline};
@@ -14,6 +15,7 @@ use toml::de::DeTable;
 
 use crate::delivery::routing::{self, Watched};
 use crate::limits;
+use crate::rules;
 
 /// A configuration that can run.
 pub struct Config {
@@ -39,6 +41,10 @@ pub struct Config {
     pub people: BTreeMap<PersonId, Person>,
     /// The checks, by id.
     pub checks: BTreeMap<CheckId, Arc<ConfiguredCheck>>,
+    /// When checks pause.
+    pub windows: Vec<Window>,
+    /// Who is told of the daemon's own alerts, in this order.
+    pub hand_on: Vec<PersonId>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
 }
@@ -79,6 +85,8 @@ pub struct ConfiguredCheck {
     pub keep: Duration,
     /// What it is called by besides: a team, a service.
     pub labels: Labels,
+    /// Who is told, in this order, where one waits for the other (A3).
+    pub hand_on: Vec<PersonId>,
 }
 
 /// Why there is no configuration.
@@ -192,8 +200,12 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         ca_bundle,
         deadlines: deadlines(settings, &people),
     };
-    let (checks, watched) = checks(settings, &context, &zone);
+    let mut orders = rules::order(settings, &people).unwrap_or_default();
+    let hand_on: Vec<PersonId> = orders.iter().map(|(person, _)| person.clone()).collect();
+    let (checks, watched) = checks(settings, &context, &zone, (&people, &mut orders));
+    let windows = rules::windows(settings, &checks, (watched.whole, &zone));
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
+    rules::hold_reached(settings, &orders, &telling.routes);
     Some(Config {
         path: path.to_owned(),
         text: String::new(),
@@ -212,6 +224,8 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         retention,
         people,
         checks,
+        windows,
+        hand_on,
         telling,
     })
 }
@@ -267,7 +281,7 @@ fn people(settings: &Settings<'_>) -> BTreeMap<PersonId, Person> {
 }
 
 /// A zone that there is. A period does not use it; a wrong one is told all the same, before a cron line does.
-fn zone(table: &Settings<'_>) -> Option<String> {
+pub(crate) fn zone(table: &Settings<'_>) -> Option<String> {
     let zone = table.text("zone")?;
     if attestd_core::time::zone(&zone.value).is_some() {
         return Some(zone.value);
@@ -318,7 +332,9 @@ fn checks(
     settings: &Settings<'_>,
     context: &Context,
     zone: &str,
+    (people, orders): (&BTreeMap<PersonId, Person>, &mut rules::Order),
 ) -> (BTreeMap<CheckId, Arc<ConfiguredCheck>>, Watched) {
+    let first: Vec<PersonId> = orders.iter().map(|(person, _)| person.clone()).collect();
     let (mut checks, mut ids) = (BTreeMap::new(), BTreeSet::new());
     let tables = settings.tables("check");
     if tables.is_empty() {
@@ -333,7 +349,11 @@ fn checks(
             None => table,
         };
         let id = id(&table, &mut ids);
-        let check = check(&table, id.clone(), context, zone);
+        let order = rules::order(&table, people);
+        let hand_on = order.as_ref().map(|order| order.iter().map(|(p, _)| p.clone()).collect());
+        orders.extend(order.into_iter().flatten());
+        let hand_on = hand_on.unwrap_or_else(|| first.clone());
+        let check = check(&table, id.clone(), context, (zone, hand_on));
         if let (Some(id), Some(check)) = (id, check) {
             checks.insert(id, Arc::new(check));
         }
@@ -377,7 +397,7 @@ fn check(
     table: &Settings<'_>,
     id: Option<CheckId>,
     context: &Context,
-    zone: &str,
+    (zone, hand_on): (&str, Vec<PersonId>),
 ) -> Option<ConfiguredCheck> {
     let kind = kind(table);
     let zone = self::zone(table).unwrap_or_else(|| zone.to_owned());
@@ -410,5 +430,6 @@ fn check(
         hold,
         keep,
         labels,
+        hand_on,
     })
 }

@@ -29,6 +29,7 @@ pub(crate) struct Behind {
     entries: BTreeMap<String, Vec<Entry>>,
     stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
+    silences: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
     told: Vec<(DestinationName, u64)>,
 }
@@ -45,6 +46,7 @@ impl Behind {
             }
             self.subjects.insert(subject);
         }
+        self.silences.extend(changed.silences);
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.accepted);
     }
@@ -82,7 +84,8 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, outbox, told, .. } = std::mem::take(self);
+        let Behind { entries, stretches, subjects, silences, outbox, told, .. } =
+            std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
             for block in entries.chunks(block::ENTRIES_MAX) {
@@ -95,6 +98,9 @@ impl Behind {
         }
         for subject in &subjects {
             changes.subject(state, subject);
+        }
+        for index in &silences {
+            changes.silence(state, *index);
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);

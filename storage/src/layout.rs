@@ -7,6 +7,7 @@
 //! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
+//! | `q` record index | the silence or accepted risk that it began, as JSON |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -24,7 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
@@ -32,6 +33,7 @@ pub(crate) const GONE: u8 = b'g';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
+pub(crate) const SILENCES: u8 = b'q';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const ACCEPTED: u8 = b'a';
@@ -62,6 +64,8 @@ pub(crate) struct Meta {
     pub trusted_at: Option<Timestamp>,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// How many silences there are.
+    pub silences: usize,
     /// How many subjects there are.
     pub subjects: usize,
     /// How many destinations there are.
@@ -87,6 +91,7 @@ impl Changes {
             image.event(state, destination, queue.newest);
             queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
         }
+        state.silences.keys().for_each(|index| image.silence(state, *index));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
         image.meta(state, crc);
         image
@@ -121,6 +126,15 @@ impl Changes {
         self.put(stretch_key(number), &stretch_value(stretch));
     }
 
+    /// A silence as it is now: in force or just over, or forgotten.
+    pub fn silence(&mut self, state: &State, index: u64) {
+        let key = [&[SILENCES][..], &index.to_be_bytes()].concat();
+        match state.silences.get(&index) {
+            Some(silence) => self.put(key, &json(silence)),
+            None => self.remove(key),
+        }
+    }
+
     /// An event as it is now: waiting, or accepted.
     pub fn event(&mut self, state: &State, destination: &DestinationName, sequence: u64) {
         let (name, queue) = (destination.as_str(), state.outbox.0.get(destination));
@@ -151,6 +165,7 @@ impl Changes {
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
+            silences: state.silences.len(),
             subjects: state.subjects.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),

@@ -193,6 +193,11 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.gone.insert(subject, layout::number(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::SILENCES, &mut |key, value| {
+        let index = layout::number(key, &key[1..])?;
+        state.silences.insert(index, layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::NEWEST, &mut |key, value| {
         let newest = layout::number(key, value)?;
         let queue = Queue { newest, ..Queue::default() };
@@ -214,11 +219,12 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     if let Some(newest) = state.size.checked_sub(1) {
         state.stretch = stretch(pairs, newest / STRETCH)?;
     }
-    let found = (state.subjects.len(), state.outbox.0.len(), state.outbox.len());
-    let stated = (meta.subjects, meta.destinations, meta.waiting);
+    let found =
+        (state.subjects.len(), state.silences.len(), state.outbox.0.len(), state.outbox.len());
+    let stated = (meta.subjects, meta.silences, meta.destinations, meta.waiting);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, destinations and events, and has {found:?}"
+            "it says it has {stated:?} subjects, silences, destinations and events, and has {found:?}"
         )));
     }
     Ok(loaded)

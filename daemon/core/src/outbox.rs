@@ -36,7 +36,8 @@ pub struct Waiting {
 
 impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
-    /// destination that has not accepted the alert's previous event. `given` counts what this record gave out already.
+    /// destination that has not accepted the alert's previous event; what concerns one person goes to no other, where
+    /// that one is told at all. `given` counts what this record gave out already.
     pub fn address(
         &self,
         event: &AlertEvent,
@@ -46,9 +47,21 @@ impl Outbox {
         given: &mut BTreeMap<DestinationName, u64>,
     ) -> Vec<Addressed> {
         let mut to = Vec::new();
-        for route in
-            routes.iter().filter(|route| route.accepts(&event.traits(&subject.check, kind)))
-        {
+        if event.muted {
+            return to;
+        }
+        let takes = |route: &&Route| route.accepts(&event.traits(&subject.check, kind));
+        let concerns = event.finding.concerns();
+        let concerned = routes
+            .iter()
+            .filter(takes)
+            .any(|route| concerns.is_some() && route.destination.person() == concerns);
+        for route in routes.iter().filter(takes) {
+            if let Some(person) = route.destination.person()
+                && (event.not_yet.contains(&person) || (concerned && concerns != Some(person)))
+            {
+                continue;
+            }
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
             if event.change == Change::Repeated && queue.is_some_and(waits) {

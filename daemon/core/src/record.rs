@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::act::Act;
 use crate::alert::Alerts;
 use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
-use crate::name::{CheckId, DestinationName, Subject};
+use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::time::{Trust, Uptime};
 
@@ -36,6 +37,8 @@ pub enum Record {
     Ticked(Ticked),
     /// A subject left the configuration (F5).
     Retired(Ticked),
+    /// A person did something about alerts.
+    Acted(Acted),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
     /// The wall clock is believed from now on, or no longer.
@@ -199,6 +202,9 @@ pub struct Missed {
     pub count: Option<u64>,
     /// Why.
     pub why: Why,
+    /// The maintenance window that paused them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// The subject's next due slot (T5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
@@ -214,6 +220,8 @@ pub enum Why {
     Overlap,
     /// The daemon stopped while the run was going.
     Stopped,
+    /// A maintenance window paused them (A4).
+    Paused,
 }
 
 /// One subject's alerts moved without a run.
@@ -232,6 +240,21 @@ pub struct Ticked {
     /// What is to be told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<AlertEvent>,
+}
+
+/// A person did something about alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acted {
+    /// When.
+    pub at: Timestamp,
+    /// The subject in whose history it stands: the alert's, or attestd's own for what is about many.
+    pub subject: Subject,
+    /// Who.
+    pub by: PersonId,
+    /// By which user of this machine.
+    pub uid: u32,
+    /// What.
+    pub act: Act,
 }
 
 /// Destinations accepted events, as ranges of their sequence numbers, both ends included.
@@ -305,6 +328,7 @@ impl Record {
             Record::Same(r) => r.at,
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
+            Record::Acted(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,

@@ -1,5 +1,6 @@
 //! The command line: `attestd --help` is the manual.
 
+mod alerts;
 mod backup;
 mod check;
 mod check_config;
@@ -11,6 +12,7 @@ mod kinds;
 mod probe;
 mod run;
 mod show;
+mod show_alerts;
 mod status;
 mod when;
 
@@ -78,6 +80,16 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Show what is pending and what fires, the worst first, and who has it
+    Alerts,
+    /// Take an alert: it is not repeated and not handed on until a date, and comes back then
+    Take(alerts::Take),
+    /// Silence alerts until a date, list what is silent, end a silence
+    #[command(subcommand)]
+    Silence(alerts::Silence),
+    /// Accept the risk of an alert until a date, list what is silent, end it
+    #[command(subcommand)]
+    Accept(alerts::Accept),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -169,6 +181,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
+        Verb::Alerts => alerts::alerts(&config(), cli.json),
+        Verb::Take(take) => alerts::take(&config(), take),
+        Verb::Silence(silence) => alerts::silence(&config(), silence, cli.json),
+        Verb::Accept(accept) => alerts::accept(&config(), accept, cli.json),
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Kinds => Ok(kinds::run(cli.json)),

@@ -6,6 +6,8 @@ pub mod server;
 use attestd_core::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::people::Wish;
+use crate::view::alerts::AlertsView;
 use crate::view::{HistoryView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
@@ -24,6 +26,10 @@ pub enum Request {
         /// The check, with or without a target.
         subject: Subject,
     },
+    /// The open alerts, and what is silent.
+    Alerts,
+    /// What a person does about alerts.
+    Act(Box<Wish>),
     /// To remove a blob for good.
     Erase {
         /// The blob.
@@ -57,6 +63,10 @@ pub enum Request {
 pub enum Answer {
     /// The status of everything.
     Status(StatusView),
+    /// The open alerts.
+    Alerts(AlertsView),
+    /// It is recorded: what was done, in words.
+    Acted(String),
     /// What ran.
     Checked(Vec<CheckedView>),
     /// History, newest first.

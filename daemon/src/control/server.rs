@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attestd_core::record::Erased;
 use attestd_core::store::{HistoryQuery, StoreError};
-use attestd_core::{Subject, Timestamp};
+use attestd_core::{CheckId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -19,6 +19,8 @@ use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
+use crate::people::{self, Wish};
+use crate::view::alerts::AlertsView;
 use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
 /// Connections at once; more wait.
@@ -39,6 +41,7 @@ pub enum ListenError {
     TooLong(PathBuf),
 }
 
+const UNWRITTEN: &str = "the log cannot be written, and what a person did would be forgotten";
 const UNSIGNED: &str = "the log cannot be written, and what is not on disk is not signed";
 
 /// What answers are made from.
@@ -137,6 +140,8 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
 async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
         Request::Status => Answer::Status(server.status()),
+        Request::Alerts => Answer::Alerts(server.alerts()),
+        Request::Act(wish) => server.act(*wish, by).await,
         Request::Erase { sha256, reason } => {
             let erased = Erased { at: server.shared.clock.now(), sha256, by, reason };
             match server.shared.store.erase(erased).await {
@@ -180,7 +185,35 @@ impl Server {
         self.shared.store.read(&mut |state| {
             view = Some(StatusView::of(state, &organisation, now, Some(&expected)));
         });
+        let mut view = view.expect("the store calls back");
+        let checks = self.checks.borrow();
+        for one in &mut view.subjects {
+            let check = checks.get(&one.subject.check);
+            one.paused = check.and_then(|check| self.shared.pause(check, now));
+        }
+        view
+    }
+
+    fn alerts(&self) -> AlertsView {
+        let (now, checks) = (self.shared.clock.now(), self.checks.borrow().clone());
+        let order = |id: &CheckId| checks.get(id).map(|c| c.hand_on.clone()).unwrap_or_default();
+        let mut view = None;
+        self.shared.store.read(&mut |state| view = Some(AlertsView::of(state, &order, now)));
         view.expect("the store calls back")
+    }
+
+    /// What a person does is a record, and told of at once.
+    async fn act(&self, wish: Wish, by: u32) -> Answer {
+        if self.checkpoints.is_none() {
+            return Answer::Refused(UNWRITTEN.to_owned());
+        }
+        match people::act(&self.shared, wish, by).await {
+            Ok(said) => {
+                let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be stopping
+                Answer::Acted(said)
+            }
+            Err(error) => Answer::Refused(error.to_string()),
+        }
     }
 
     async fn check(&self, subject: Subject) -> Answer {
@@ -196,7 +229,12 @@ impl Server {
         }
         let now = self.shared.clock.now();
         let one = |subject: &Subject| {
-            let state = self.shared.state(subject)?;
+            let (mut state, mut view) = (None, None);
+            self.shared.store.read(&mut |all| {
+                state = all.subjects.get(subject).cloned();
+                view = state.as_ref().map(|state| SubjectView::of(all, subject, state, now));
+            });
+            let state = state?;
             let check = self.checks.borrow().get(&subject.check).cloned();
             let evidence =
                 state.last.as_ref().and_then(|last| self.shared.store.evidence(last.of).ok());
@@ -204,7 +242,7 @@ impl Server {
                 (Some(check), Some(evidence)) => check.check.explain(&evidence),
                 _ => "nothing was seen".to_owned(),
             };
-            Some(CheckedView { view: SubjectView::of(subject, &state, now), explanation })
+            Some(CheckedView { view: view?, explanation })
         };
         Answer::Checked(subjects.iter().filter_map(one).collect())
     }

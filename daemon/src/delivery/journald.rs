@@ -142,6 +142,7 @@ fn message_id(change: Change) -> &'static str {
         Change::Eased => "8d24de7c60b64965a16ad0fa1c5c0918",
         Change::Reminded => "5f8bea5c858f4e7c9837bec6ff06156e",
         Change::Repeated => "bb672d086cd246c78bda9299fd0b2205",
+        Change::HandedOn => "520346e89a8a409ba136a9a6633d55b2",
         Change::Resolved => "e9f9cc9bf6d04637ba404d1a4f9ee62c",
         Change::Retired => "f6c8bb9ab8024de2bdf01b1620d9782a",
     }
@@ -227,6 +228,7 @@ mod tests {
             Change::Eased,
             Change::Reminded,
             Change::Repeated,
+            Change::HandedOn,
             Change::Resolved,
             Change::Retired,
         ];

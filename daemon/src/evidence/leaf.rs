@@ -43,6 +43,9 @@ pub(super) struct Leaf<'a> {
     /// The next slot, which is promised.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// Until when what a person did lasts.
+    #[serde(default)]
+    pub until: Option<Until>,
     /// From when on a run is stale.
     #[serde(default)]
     pub stale_at: Option<Timestamp>,
@@ -68,6 +71,7 @@ pub(super) enum Type {
     Missed,
     Ticked,
     Retired,
+    Acted,
     Accepted,
     Clock,
     Recovered,
@@ -75,6 +79,16 @@ pub(super) enum Type {
     Pruned,
     Erased,
     Stopped,
+}
+
+/// Until when an act lasts; of a `pruned` record, something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Until {
+    /// An instant.
+    At(Timestamp),
+    /// The first record that stays.
+    Record(u64),
 }
 
 /// What `config` says, by the type of the record.
@@ -97,7 +111,7 @@ impl<'a> Leaf<'a> {
     /// The number of the subject, for a record at `index` that has one; a `same` has that of the run it is like.
     pub fn number(&self, index: u64) -> Option<u64> {
         match self.t {
-            Type::Run | Type::Missed | Type::Ticked | Type::Retired => {
+            Type::Run | Type::Missed | Type::Ticked | Type::Retired | Type::Acted => {
                 Some(self.who.unwrap_or(index))
             }
             _ => None,
@@ -116,6 +130,14 @@ impl<'a> Leaf<'a> {
     pub fn configuration(&self) -> Option<&str> {
         match &self.config {
             Some(Config::Blob(sha256)) => Some(sha256),
+            _ => None,
+        }
+    }
+
+    /// Until when what a person did lasts.
+    pub fn lasts_until(&self) -> Option<Timestamp> {
+        match self.until {
+            Some(Until::At(at)) => Some(at),
             _ => None,
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use attestd_core::act::Act;
 use attestd_core::record::{Recorded, Why};
 use attestd_core::{Judgement, Reason, Status, Subject, Timestamp, observation::Standing};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::leaf::{Leaf, Type};
 use crate::catalogue;
@@ -39,6 +41,8 @@ pub(super) struct Told {
     pub spans: Vec<Span>,
     /// Slots that were not kept.
     pub gaps: Vec<Gap>,
+    /// What people did about its alerts, or about those of many.
+    pub acts: Vec<Deed>,
     /// What was seen.
     pub evidence: Vec<Piece>,
     /// Until when it is told.
@@ -85,6 +89,17 @@ pub(super) struct Gap {
     pub record: u64,
 }
 
+/// What a person did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deed {
+    /// When.
+    pub at: Timestamp,
+    /// In words.
+    pub says: String,
+    /// The record.
+    pub record: u64,
+}
+
 /// A run that saw something new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -125,6 +140,10 @@ pub(super) struct Private {
     unseen: Option<Reason>,
     #[serde(default)]
     standing: Option<Standing>,
+    #[serde(default)]
+    by: Option<Value>,
+    #[serde(default)]
+    act: Option<Act>,
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
@@ -196,6 +215,7 @@ impl Story {
                     Some(Why::NotRunning) => "attestd was not running",
                     Some(Why::Overlap) => "the run before was still going",
                     Some(Why::Stopped) => "attestd stopped during the run",
+                    Some(Why::Paused) => "a maintenance window paused it",
                     None => "for a reason of another version",
                 };
                 if of_period {
@@ -209,6 +229,14 @@ impl Story {
                 }
             }
             Type::Retired => told.turn(leaf.at, None, from, to),
+            Type::Acted => {
+                let says = private.and_then(|private| {
+                    let by = private.by.as_ref()?.as_str()?.parse().ok()?;
+                    Some(crate::view::act(&by, private.act.as_ref()?))
+                });
+                let says = says.unwrap_or_else(|| "a person did something".to_owned());
+                told.acts.push(Deed { at: leaf.at, says, record: index });
+            }
             _ => {}
         }
     }

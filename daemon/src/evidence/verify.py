@@ -10,7 +10,7 @@ MANIFEST = {**dict.fromkeys("origin organisation made_at made_by from to check".
             **dict.fromkeys("format first next size records".split(), int),
             **dict.fromkeys("whole redacted documents".split(), bool)}
 OF_SUBJECTS = {"run", "same", "missed", "ticked", "retired"}
-TYPES = OF_SUBJECTS | set("start configured accepted clock recovered restored stopped".split())
+TYPES = OF_SUBJECTS | set("start configured acted accepted clock recovered pruned erased restored stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 
 def need(holds, what):

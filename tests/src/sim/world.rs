@@ -276,7 +276,7 @@ impl Simulation {
         };
         shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
         let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
-        let own = own::check(conditions);
+        let own = own::check(conditions, Vec::new());
         checks.insert(own.id.clone(), own);
         let routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
@@ -334,6 +334,7 @@ impl Simulation {
             hold: Duration::ZERO,
             keep: Duration::ZERO,
             labels: BTreeMap::new(),
+            hand_on: Vec::new(),
         };
         (configured.id.clone(), Arc::new(configured))
     }

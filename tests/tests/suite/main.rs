@@ -12,6 +12,7 @@ mod full_disk;
 mod kill;
 mod observability;
 mod packs;
+mod people;
 mod power_cut;
 mod simulation;
 mod telling;

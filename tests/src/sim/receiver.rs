@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attestd::delivery::{EmitError, Emitter};
-use attestd_core::BoxFuture;
 use attestd_core::event::{Change, Delivery};
 use attestd_core::store::Store;
+use attestd_core::{BoxFuture, Severity};
 
 use super::chance::Chance;
 
@@ -20,6 +20,8 @@ pub struct Accepted {
     pub sequence: u64,
     /// What changed.
     pub change: Change,
+    /// How bad it was then.
+    pub severity: Severity,
 }
 
 /// What outlives a crash of the daemon: the receiver is another machine.
@@ -57,6 +59,7 @@ impl Receiver {
                 alert_id: delivery.alert_id.clone(),
                 sequence: delivery.sequence,
                 change: delivery.event.change,
+                severity: delivery.event.finding.severity,
             };
             match self
                 .has

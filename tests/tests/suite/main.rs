@@ -17,3 +17,4 @@ mod power_cut;
 mod simulation;
 mod telling;
 mod tidy;
+mod together;

@@ -274,10 +274,7 @@ impl Check for CertificateCheck {
             match serde_json::from_value(look.target.spec.clone()) {
                 Ok(Spec::File(path)) => look_at_file(&path, before).await,
                 Ok(Spec::Pattern(pattern)) => Err(nothing_matches(&pattern).await.into()),
-                Err(_) => Err(ProbeError::new(
-                    "target_unknown",
-                    format!("{} is no target of this check any more", look.target.name),
-                )),
+                Err(_) => Err(ProbeError::no_target(&look.target.name)),
             }
         })
     }

@@ -67,7 +67,7 @@ Whether the certificate is genuine, or was withdrawn: the register of certificat
 person looks at https://iasme.co.uk/cyber-essentials/ncsc-certificate-search/; attestd never does.
 
 ## Settings
-- `register`: the register, a CSV or TOML file. Needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed.
 - `claims`: what we say is certified: `[\"organisation\"]` or ids of services.
 - `claims_plus`: the same for Plus.
 
@@ -84,7 +84,7 @@ claims = ["organisation"]
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     if !settings.has("register") {
-        settings.missing("register", "the CSV or TOML file in which the certificates are");
+        settings.missing("register", "the CSV, TOML or XLSX file in which the certificates are");
     }
     let source = Source::build(settings, context);
     let claims: BTreeSet<String> = settings.texts("claims").into_iter().map(|c| c.value).collect();
@@ -157,7 +157,7 @@ impl Check for CyberEssentials {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.source.path.clone()]
+        self.source.files()
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {

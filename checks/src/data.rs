@@ -13,9 +13,10 @@ pub const FILES: &[(&str, &str)] = &[
     ("bank_holidays.toml", include_str!("../data/bank_holidays.toml")),
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
     ("dspt.toml", include_str!("../data/dspt.toml")),
+    ("ico.toml", include_str!("../data/ico.toml")),
 ];
 
-/// SHA-256 of every data file by its name: which rules a record was judged by.
+/// SHA-256 of every data file (of the frameworks, all together) by its name: which rules a record was judged by.
 pub fn versions() -> BTreeMap<String, String> {
     let tables = [
         ("certificate_lifetimes.toml", crate::certificate::LIFETIMES),
@@ -23,7 +24,8 @@ pub fn versions() -> BTreeMap<String, String> {
         ("tls_groups.csv", crate::look::parameters::GROUPS_CSV),
     ];
     let all = FILES.iter().chain(&tables);
-    all.map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes()))).collect()
+    let hashes = all.map(|(name, text)| ((*name).to_owned(), sha256_hex(text.as_bytes())));
+    hashes.chain([("controls".to_owned(), crate::controls::version())]).collect()
 }
 
 /// The working days of England and Wales, as far as the bank holidays are known.
@@ -43,6 +45,40 @@ pub fn cyber_essentials() -> &'static CyberEssentials {
 pub fn dspt() -> &'static Dspt {
     static DATA: LazyLock<Dspt> = LazyLock::new(|| built_in("dspt.toml"));
     &DATA
+}
+
+/// The register of fee payers.
+pub fn ico() -> &'static Ico {
+    static DATA: LazyLock<Ico> = LazyLock::new(|| built_in("ico.toml"));
+    &DATA
+}
+
+/// `ico.toml`.
+#[derive(Debug, Deserialize)]
+pub struct Ico {
+    /// The page that links to the file.
+    pub page: String,
+    /// What stands in the name of the file.
+    pub link: String,
+    /// A register with fewer rows is not whole.
+    pub rows_min: u64,
+    /// The columns that are read, in lower case.
+    pub headers: IcoHeaders,
+}
+
+/// The columns of the register that are read.
+#[derive(Debug, Deserialize)]
+pub struct IcoHeaders {
+    /// The registration number.
+    pub number: String,
+    /// The firm's name.
+    pub name: String,
+    /// The first day of the first registration.
+    pub start: String,
+    /// The last day.
+    pub end: String,
+    /// What is paid.
+    pub tier: String,
 }
 
 /// `cyber_essentials.toml`.

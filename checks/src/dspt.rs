@@ -284,8 +284,7 @@ impl Check for Dspt {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> =
-            self.register.iter().map(|source| source.path.clone()).collect();
+        let mut files: Vec<PathBuf> = self.register.iter().flat_map(Source::files).collect();
         if let Place::File { path, .. } = &self.place {
             let watched = if path.exists() { Some(path.as_path()) } else { path.parent() };
             files.extend(watched.map(Path::to_path_buf));

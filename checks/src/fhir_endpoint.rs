@@ -1,5 +1,6 @@
 //! The kind `fhir_endpoint`: does a FHIR server of ours say of itself what we say of it?
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,24 +84,8 @@ fhir_version = "4.0"
 "#;
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
-    if !settings.has("servers") {
-        settings
-            .missing("servers", "base URLs such as [\"https://fhir.example.org/r4\"], or files");
-    }
-    let texts = settings.texts("servers");
-    if settings.has("servers") && texts.is_empty() {
-        settings.error("servers", "`servers` names no server");
-    }
-    let mut servers: Vec<Server> = Vec::new();
-    for text in texts {
-        match server(&text.value, &context.directory) {
-            Err(message) => settings.error_at(text.span, message),
-            Ok(server) if servers.iter().any(|known| known.name == server.name) => {
-                settings.error_at(text.span, format!("{} is named twice", server.name));
-            }
-            Ok(server) => servers.push(server),
-        }
-    }
+    let such_as = "base URLs such as [\"https://fhir.example.org/r4\"], or files";
+    let servers = settings.targets("servers", such_as, |text| server(text, &context.directory));
     let fhir_version = settings.text("fhir_version").map(|text| text.value);
     let dotted = |text: &str| text.split('.').all(|part| part.parse::<u16>().is_ok());
     if fhir_version.as_deref().is_some_and(|version| !dotted(version)) {
@@ -117,7 +102,7 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     Some(Box::new(FhirEndpoint { servers, fhir_version, software_version, ca_bundle }))
 }
 
-fn server(text: &str, directory: &Path) -> Result<Server, String> {
+fn server(text: &str, directory: &Path) -> Result<(TargetName, Place), String> {
     let base = text.trim_end_matches('/');
     let name: TargetName = base.parse().map_err(|error| format!("a server's name: {error}"))?;
     match Place::of(base, directory)? {
@@ -127,23 +112,17 @@ fn server(text: &str, directory: &Path) -> Result<Server, String> {
         Place::Url(_) if base.ends_with("/metadata") => {
             Err(format!("{text:?} is the statement's URL: give the base URL before /metadata"))
         }
-        Place::Url(_) => {
-            Ok(Server { name, place: Place::of(&format!("{base}/metadata"), directory)? })
-        }
-        file => Ok(Server { name, place: file }),
+        Place::Url(_) => Ok((name, Place::of(&format!("{base}/metadata"), directory)?)),
+        file => Ok((name, file)),
     }
 }
 
 struct FhirEndpoint {
-    servers: Vec<Server>,
+    /// Where the statement of each is.
+    servers: BTreeMap<TargetName, Place>,
     fhir_version: Option<String>,
     software_version: Option<String>,
     ca_bundle: Option<PathBuf>,
-}
-
-struct Server {
-    name: TargetName,
-    place: Place,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -179,11 +158,11 @@ struct Software {
 
 impl Check for FhirEndpoint {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
-        let target = |server: &Server| Target {
-            name: server.name.clone(),
-            nature: server.place.nature(Nature::Remote),
-            files: server.place.files(),
-            spec: serde_json::json!({ "asked": server.place.shown() }),
+        let target = |(name, place): (&TargetName, &Place)| Target {
+            name: name.clone(),
+            nature: place.nature(Nature::Remote),
+            files: place.files(),
+            spec: serde_json::json!({ "asked": place.shown() }),
         };
         let targets = self.servers.iter().map(target).collect();
         Box::pin(async move { Ok(targets) })
@@ -192,16 +171,13 @@ impl Check for FhirEndpoint {
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let name = &look.target.name;
-            let Some(server) = self.servers.iter().find(|server| server.name == *name) else {
-                let message = format!("{name} is no target of this check any more");
-                return Err(ProbeError::new("target_unknown", message));
-            };
+            let place = self.servers.get(name).ok_or_else(|| ProbeError::no_target(name))?;
             let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             let ca_bundle = self.ca_bundle.as_deref();
             let accept = "application/fhir+json, application/json;q=0.9";
             let how = How { ca_bundle, body_max: http::BODY_MAX, accept };
             let known = before.as_ref().map(|facts| &facts.got);
-            match server.place.read(how, known).await? {
+            match place.read(how, known).await? {
                 Read::Unchanged => Ok(Evidence::of(&before)),
                 Read::New(got, body) => {
                     let statement = read(&body, &got.source)

@@ -2,16 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use attestd_core::check::Deadline;
 use attestd_core::settings::{Problems, Settings};
 use attestd_core::{
-    Check, CheckKind, Context, Date, Evidence, Judgement, Look, Reason, Timestamp, Unseen,
+    BoxFuture, Check, CheckKind, Context, Date, Evidence, Judgement, Look, Reason, Timestamp,
+    Unseen, Worker,
 };
 use serde::Deserialize;
 use toml::de::DeTable;
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::foreign;
+
+/// Does a worker's work in the process of the test, which may end with it.
+#[derive(Debug)]
+struct Here;
+
+impl Worker for Here {
+    fn work(&self, request: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, Reason>> {
+        Box::pin(async move { Ok(foreign::answer(&request)) })
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +190,15 @@ pub(crate) fn build(
     check.expect("it builds")
 }
 
+/// Holds that each of these settings is refused, with words that say why.
+pub(crate) fn refuses(kind: &CheckKind, mistakes: &[(impl AsRef<str>, &str)]) {
+    for (settings, part) in mistakes {
+        let settings = settings.as_ref();
+        let (_, errors) = try_build(kind, settings, Path::new("/nowhere"), None);
+        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
+    }
+}
+
 /// Builds the kind, with every error.
 pub(crate) fn try_build(
     kind: &CheckKind,
@@ -194,6 +217,7 @@ pub(crate) fn try_build(
         directory: directory.to_path_buf(),
         people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
         ca_bundle: None,
+        worker: Some(Arc::new(Here)),
         deadlines: deadline.into_iter().collect(),
     };
     let table = DeTable::parse(settings).expect("the settings are TOML");

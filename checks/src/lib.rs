@@ -1,12 +1,15 @@
 //! The kinds of check, one file each, and the ways of looking that they share.
 
 pub mod certificate;
+pub mod controls;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
 pub mod fhir_endpoint;
 #[cfg(test)]
 mod fixtures;
+pub mod foreign;
+pub mod ico_registration;
 pub mod look;
 pub mod mail_domain;
 pub mod ods;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Context, Evidence, Finding, FindingSpec,
-    Judgement, Look, Means, Nature, ProbeError, Reason, Settings, Severity, Target, Timestamp,
-    Unseen,
+    Judgement, Look, Means, Nature, ProbeError, Reason, Settings, Severity, Target, TargetName,
+    Timestamp, Unseen,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
@@ -110,26 +110,13 @@ domains = ["example.org"]
 "#;
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
-    if !settings.has("domains") {
-        settings.missing("domains", "mail domains such as [\"example.org\"]");
-    }
-    let texts = settings.texts("domains");
-    if settings.has("domains") && texts.is_empty() {
-        settings.error("domains", "`domains` names no domain");
-    }
-    let mut domains: Vec<String> = Vec::new();
-    for text in texts {
-        match domain_name(&text.value).filter(|name| name.contains('.')) {
-            Some(name) if domains.contains(&name) => {
-                settings.error_at(text.span, format!("{name} is named twice"));
-            }
-            Some(name) => domains.push(name),
-            None => settings.error_at(
-                text.span,
-                format!("{:?} is no domain in ASCII, such as \"example.org\"", text.value),
-            ),
-        }
-    }
+    let such_as = "mail domains such as [\"example.org\"]";
+    let domains = settings.targets("domains", such_as, |text| {
+        let name = domain_name(text).filter(|name| name.contains('.'));
+        let name =
+            name.ok_or_else(|| format!("{text:?} is no domain in ASCII, such as \"example.org\""))?;
+        Ok((name.parse().expect("a domain is a target's name"), ()))
+    });
     let resolver = settings.text("resolver").and_then(|text| {
         let address = text.value.parse::<SocketAddr>().ok();
         let address = address.or_else(|| Some((text.value.parse::<IpAddr>().ok()?, 53).into()));
@@ -152,12 +139,13 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         settings.error("zone_file", "`zone_file` is for one domain, and no `resolver` is asked");
     }
     let template = policy.as_ref().map_or(POLICY_URL, |text| text.value.as_str()).to_owned();
-    let place =
-        |domain: &String| Place::of(&template.replace("{DOMAIN}", domain), &context.directory);
-    let places: Result<Vec<Place>, String> = domains.iter().map(place).collect();
-    let places = places.map_err(|message| settings.error("policy", message)).ok()?;
+    let place = |name: TargetName| {
+        Place::of(&template.replace("{DOMAIN}", name.as_str()), &context.directory)
+            .map(|place| (name, place))
+    };
+    let domains: Result<_, String> = domains.into_keys().map(place).collect();
+    let domains = domains.map_err(|message| settings.error("policy", message)).ok()?;
     let file = zone.map(|shown| (context.directory.join(&shown), shown));
-    let domains = domains.into_iter().zip(places).collect();
     Some(Box::new(MailDomain {
         domains,
         resolver,
@@ -181,7 +169,7 @@ fn domain_name(text: &str) -> Option<String> {
 
 struct MailDomain {
     /// Each with where its MTA-STS policy is.
-    domains: Vec<(String, Place)>,
+    domains: BTreeMap<TargetName, Place>,
     resolver: Option<SocketAddr>,
     /// The zone file, and how messages call it.
     zone: Option<(PathBuf, String)>,
@@ -229,8 +217,8 @@ impl Check for MailDomain {
             let zone = self.zone.iter().map(|(path, _)| path.clone());
             zone.chain(policy.files()).collect()
         };
-        let target = |(domain, policy): &(String, Place)| Target {
-            name: domain.parse().expect("a domain is a target's name"),
+        let target = |(domain, policy): (&TargetName, &Place)| Target {
+            name: domain.clone(),
             nature: match &self.zone {
                 None => Nature::Remote,
                 Some(_) => policy.nature(Nature::Remote),
@@ -244,12 +232,9 @@ impl Check for MailDomain {
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
-            let name = look.target.name.as_str();
-            let Some((domain, place)) = self.domains.iter().find(|(domain, _)| domain == name)
-            else {
-                let message = format!("{name} is no target of this check any more");
-                return Err(ProbeError::new("target_unknown", message));
-            };
+            let name = &look.target.name;
+            let place = self.domains.get(name).ok_or_else(|| ProbeError::no_target(name))?;
+            let domain = name.as_str();
             let answers = self.source(domain).await?.every_answer(domain).await;
             if let Some(reason) = nothing_seen(domain, &answers) {
                 return Err(reason.into());
@@ -259,7 +244,7 @@ impl Check for MailDomain {
                 Some(Announced::Yes) => Some(self.policy(place, look.before).await),
                 _ => None,
             };
-            Ok(Evidence::of(&Facts { mail_domain: domain.clone(), answers, policy }))
+            Ok(Evidence::of(&Facts { mail_domain: domain.to_owned(), answers, policy }))
         })
     }
 

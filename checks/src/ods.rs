@@ -1,12 +1,13 @@
 //! The kind `ods`: is our organisation in the Organisation Data Service, active, and under the name that we use?
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestd_core::{
     BadEvidence, Blob, BoxFuture, Check, CheckKind, Context, Evidence, FindingSpec, Judgement,
-    Look, Means, Nature, ProbeError, Reason, Settings, Severity, Target, Timestamp, Unseen,
+    Look, Means, Nature, ProbeError, Reason, Settings, Severity, Target, TargetName, Timestamp,
+    Unseen,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,13 +71,10 @@ name = "EXAMPLE HEALTH SYSTEMS LTD"
 "#;
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
-    if !settings.has("codes") {
-        settings.missing("codes", "ODS codes such as [\"8ZZ99\"]");
-    }
-    if settings.has("codes") && settings.texts("codes").is_empty() {
-        settings.error("codes", "`codes` is empty: at least one ODS code is needed");
-    }
-    let codes: BTreeSet<Code> = settings.list("codes").into_iter().collect();
+    let codes = settings.targets("codes", "ODS codes such as [\"8ZZ99\"]", |text| {
+        let code: Code = text.parse()?;
+        Ok((code.0.parse().expect("a code is a target's name"), code))
+    });
     let name = settings.text("name").map(|text| text.value);
     if name.is_some() && codes.len() > 1 {
         settings.error("name", "`name` is of one organisation: give each code a check of its own");
@@ -97,7 +95,7 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
 }
 
 struct Ods {
-    codes: BTreeSet<Code>,
+    codes: BTreeMap<TargetName, Code>,
     name: Option<String>,
     /// Where a record is, `{ODS}` for the code.
     records: String,
@@ -147,10 +145,10 @@ enum Followed {
 
 impl Check for Ods {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
-        let target = |code: &Code| {
+        let target = |(name, code): (&TargetName, &Code)| {
             let place = self.place(code);
             Target {
-                name: code.0.parse().expect("a code is a target's name"),
+                name: name.clone(),
                 nature: place.nature(Nature::PublicRegister),
                 files: place.files(),
                 spec: serde_json::json!({ "code": code, "record": place.shown() }),
@@ -162,11 +160,8 @@ impl Check for Ods {
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
-            let name = look.target.name.as_str();
-            let Some(code) = self.codes.iter().find(|code| code.0 == name) else {
-                let message = format!("{name} is no target of this check any more");
-                return Err(ProbeError::new("target_unknown", message));
-            };
+            let name = &look.target.name;
+            let code = self.codes.get(name).ok_or_else(|| ProbeError::no_target(name))?;
             let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             let known = known(before);
             let mut blobs = Vec::new();
@@ -330,7 +325,7 @@ fn in_words(facts: &Facts) -> Option<String> {
 }
 
 /// A name as it is compared.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_core::check::sha256_hex;
@@ -10,13 +11,14 @@ use attestd_core::obligation::{Period, days_until, end_of, severity, tier, today
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, FindingSpec, Judgement,
     Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, TargetName,
-    Timestamp, Unseen,
+    Timestamp, Unseen, Worker,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::data;
+use crate::foreign::{self, Request};
 use crate::look::document::{self, Seen};
-use crate::look::front_matter::{self, Field, Fields, Form};
+use crate::look::front_matter::{self, Field, Fields};
 use crate::register::{self, Done, Ignored, NotApplicable, REVIEW_LEADS, Row, Source};
 
 /// The kind.
@@ -46,30 +48,38 @@ pub const KIND: CheckKind = CheckKind {
 
 const DOCS: &str = "\
 ## What it looks at
-Documents with front matter (Markdown or text with YAML between `---` or TOML between `+++`, or whole YAML and TOML
-files), each its own target; and the rows of kind `policy_review` of the register.
+Documents, each its own target: with front matter (Markdown or text with YAML between `---` or TOML between `+++`, or whole
+YAML and TOML files); DOCX and ODT, by the properties that people add and the first table that has such labels; PDF, by its
+information dictionary and XMP. And the rows of kind `policy_review` of the register.
 
 A document says of itself: `last_reviewed` (or `reviewed`): a day such as `2026-01-05`, or `never`; `reviewed_by` (or
-`reviewer`); `review_interval` (or `interval`), such as `12 months`.
+`reviewer`, `approved_by`, `approver`); `review_interval` (or `interval`), such as `12 months`; `next_review`; `version`. In
+tables and properties these are labels as people write them (\"Last reviewed:\", \"Next review date\"), beside their values or
+above them, and days also `12/06/2026` or `12 June 2026`. \"Review date\" is refused: in one document it is the last review,
+in another the next.
 
 ## How it judges
-The review is due one interval after the last one, at the end of that day; a register row may state `due` itself.
+The review is due one interval after the last one, at the end of that day; a register row may state `due`, a document
+`next_review`.
 - Fail: overdue; stated as never reviewed.
 - Warn: due in 30, 14 or 3 days (or on the working day before); an interval over 12 months; no reviewer; the text changed over 14
   days ago and was not reviewed since.
 - Note: the text changed within the last 14 days.
-- Unknown: no date is recorded, the date cannot be read, or it lies in the future.
+- Unknown: no date is recorded, the date cannot be read, or it lies in the future; the document is damaged, encrypted, holds
+  another document, or is more than it may be.
 
-Changed means: the body without the front matter, white space aside, is not what it was when this review date was first
-seen. For a register row it is the file named as `evidence`.
+Changed means: the body without the front matter or the labels, white space aside, is not what it was when this review date
+was first seen. Of DOCX and ODT it is the text with its pictures; of a PDF, and of the file that a register row names as
+`evidence`, all of the file.
 
 ## What it cannot see
-Whether the review was thorough; changes made before attestd first saw the review date; the content of a link. Names of
+Whether the review was thorough; changes made before attestd first saw the review date; headers, footers and footnotes of
+DOCX and ODT; the text of a PDF; the content of a link in the register. Names of
 reviewers are not recorded: only that there is one and, where the name is the id of a person of the configuration, that id.
 
 ## Settings
 - `documents`: paths or globs, such as `[\"policies/*.md\"]`.
-- `register`: the register, a CSV or TOML file. At least one of the two is needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. At least one of the two is needed.
 - `interval`: what holds where a document or row states none; 12 months unless set.
 
 ## What it sends
@@ -105,8 +115,14 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
             "reviews are due every 12 months (S3, IT service providers, clause 2)",
         );
     }
-    let (directory, people) = (context.directory.clone(), context.people.clone());
-    Some(Box::new(PolicyReview { globs, register, interval, directory, people }))
+    Some(Box::new(PolicyReview {
+        globs,
+        register,
+        interval,
+        directory: context.directory.clone(),
+        people: context.people.clone(),
+        worker: context.worker.clone(),
+    }))
 }
 
 struct PolicyReview {
@@ -115,6 +131,7 @@ struct PolicyReview {
     interval: Period,
     directory: PathBuf,
     people: BTreeSet<PersonId>,
+    worker: Option<Arc<dyn Worker>>,
 }
 
 /// What a target carries.
@@ -133,6 +150,9 @@ struct Facts {
     interval: Option<Period>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due: Option<Date>,
+    /// As it is stated, where that can be no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     /// The text as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
@@ -187,7 +207,7 @@ impl Check for PolicyReview {
 
     fn files(&self) -> Vec<PathBuf> {
         let folders = self.globs.iter().map(|glob| self.directory.join(fixed_part(glob)));
-        folders.chain(self.register.iter().map(|source| source.path.clone())).collect()
+        folders.chain(self.register.iter().flat_map(Source::files)).collect()
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
@@ -195,16 +215,15 @@ impl Check for PolicyReview {
             let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {
                 ProbeError::new("bad_spec", format!("a target of another kind: {error}"))
             })?;
-            let (people, directory) = (self.people.clone(), self.directory.clone());
-            let shown = look.target.name.to_string();
-            let read = tokio::task::spawn_blocking(move || match spec {
-                Spec::Bad(reason) => Err(reason),
-                Spec::Document(path) => read_document(&path, &shown, &people),
-                Spec::Row { row, ignored } => Ok(read_row(*row, ignored, &directory)),
-            });
-            let mut facts = read.await.unwrap_or_else(|error| {
-                Err(Reason::new("unreadable", format!("reading {}: {error}", look.target.name)))
-            })?;
+            let mut facts = match spec {
+                Spec::Bad(reason) => return Err(reason.into()),
+                Spec::Document(path) => self.document(path, &look.target.name).await?,
+                Spec::Row { row, ignored } => {
+                    let directory = self.directory.clone();
+                    let read = move || Ok(read_row(*row, ignored, &directory));
+                    blocking(&look.target.name, read).await?
+                }
+            };
             let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             carry_forward(&mut facts, before.as_ref(), today(look.now));
             Ok(Evidence::of(&facts))
@@ -260,12 +279,13 @@ impl Check for PolicyReview {
             || format!("Interval: {}, since none is stated.", self.interval),
             |own| format!("Interval: {own}, as stated."),
         );
+        let version = facts.version.map_or_else(String::new, |v| format!(" It is version {v}."));
         let changed = match (&facts.reviewed_body, facts.changed_on) {
             (_, Some(on)) => format!("Changed since that review; first seen on {on}."),
             (Some(_), None) => "Not changed since that review date was first seen.".to_owned(),
             (None, None) => "No text to compare.".to_owned(),
         };
-        [last, interval, changed].join("\n")
+        [format!("{last}{version}"), interval, changed].join("\n")
     }
 
     fn thresholds(&self) -> Vec<String> {
@@ -279,7 +299,45 @@ impl Check for PolicyReview {
     }
 }
 
+/// Reads what waits for a disk off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    name: &TargetName,
+    read: impl FnOnce() -> Result<T, Reason> + Send + 'static,
+) -> Result<T, Reason> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|error| Err(Reason::new("unreadable", format!("reading {name}: {error}"))))
+}
+
 impl PolicyReview {
+    /// Reads a document of any form, in the worker where it is a foreign one.
+    async fn document(&self, path: PathBuf, name: &TargetName) -> Result<Facts, Reason> {
+        let shown = name.to_string();
+        let form = Form::of(&path, &shown)?;
+        let max = match &form {
+            Form::Own(_) => DOCUMENT_MAX,
+            Form::Foreign(_) => foreign::DOCUMENT_MAX,
+        };
+        let named = shown.clone();
+        let bytes = blocking(name, move || document::read(&path, &named, max)).await?;
+        self.read(&form, &bytes, &shown).await
+    }
+
+    async fn read(&self, form: &Form, bytes: &[u8], shown: &str) -> Result<Facts, Reason> {
+        let request = match form {
+            Form::Own(form) => return read_text(bytes, *form, shown, &self.people),
+            Form::Foreign(request) => request,
+        };
+        let read = foreign::document(self.worker.as_deref(), request, bytes, shown).await?;
+        let fields =
+            read.fields.into_iter().map(|(name, text)| (name, Field::Text(text))).collect();
+        let mut facts = read_fields(&fields, &self.people).map_err(|errors| {
+            Reason::new("labels_unreadable", format!("{shown}: {}", errors.join("; ")))
+                .remedy(format!("correct the table or the properties of {shown}"))
+        })?;
+        facts.body = Some(read.text);
+        Ok(facts)
+    }
+
     fn due(&self, facts: &Facts, last: Date) -> Date {
         facts.due.unwrap_or_else(|| facts.interval.unwrap_or(self.interval).after(last))
     }
@@ -381,21 +439,37 @@ fn target(name: TargetName, files: Vec<PathBuf>, spec: &Spec) -> Target {
     Target { name, nature: Nature::Local, files, spec }
 }
 
-fn read_document(path: &Path, shown: &str, people: &BTreeSet<PersonId>) -> Result<Facts, Reason> {
-    let extension =
-        path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let form = match extension.as_str() {
-        "md" | "markdown" | "txt" => Form::Text,
-        "yaml" | "yml" => Form::Yaml,
-        "toml" => Form::Toml,
-        _ => {
-            let message = format!("{shown} is no Markdown, text, YAML or TOML");
-            return Err(Reason::new("document_unsupported", message)
-                .remedy("keep its review in the register, with the document as `evidence`"));
+/// What a document is written in.
+enum Form {
+    /// What is read here.
+    Own(front_matter::Form),
+    /// What the worker reads.
+    Foreign(Request),
+}
+
+impl Form {
+    fn of(path: &Path, shown: &str) -> Result<Form, Reason> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref().unwrap_or_default() {
+            "md" | "markdown" | "txt" => Ok(Form::Own(front_matter::Form::Text)),
+            "yaml" | "yml" => Ok(Form::Own(front_matter::Form::Yaml)),
+            "toml" => Ok(Form::Own(front_matter::Form::Toml)),
+            other => Request::of_document(other).map(Form::Foreign).ok_or_else(|| {
+                let message = format!("{shown} is no Markdown, text, YAML, TOML, DOCX, ODT or PDF");
+                Reason::new("document_unsupported", message)
+                    .remedy("keep its review in the register, with the document as `evidence`")
+            }),
         }
-    };
-    let bytes = document::read(path, shown, DOCUMENT_MAX)?;
-    let text = document::text(&bytes, shown)?;
+    }
+}
+
+fn read_text(
+    bytes: &[u8],
+    form: front_matter::Form,
+    shown: &str,
+    people: &BTreeSet<PersonId>,
+) -> Result<Facts, Reason> {
+    let text = document::text(bytes, shown)?;
     let refuse = |message: String| {
         Reason::new("front_matter_unreadable", format!("{shown}: {message}"))
             .remedy(format!("correct the front matter of {shown}"))
@@ -403,13 +477,13 @@ fn read_document(path: &Path, shown: &str, people: &BTreeSet<PersonId>) -> Resul
     let read = front_matter::read(text, form).map_err(refuse)?;
     let mut facts =
         read_fields(&read.fields, people).map_err(|errors| refuse(errors.join("; ")))?;
-    facts.body = Some(hash_body(read.body, form != Form::Text));
+    facts.body = Some(hash_body(read.body, form != front_matter::Form::Text));
     Ok(facts)
 }
 
 fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Vec<String>> {
     let mut errors = Vec::new();
-    let mut one = |names: [&str; 2]| -> Option<String> {
+    let mut one = |names: &[&str]| -> Option<String> {
         let found: Vec<_> =
             names.iter().filter_map(|name| Some((*name, fields.get(*name)?))).collect();
         match found.as_slice() {
@@ -421,15 +495,15 @@ fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Ve
                 errors.push(format!("`{name}`: expected one plain value"));
                 None
             }
-            _ => {
-                errors
-                    .push(format!("`{}` and `{}` both stand there; keep one", names[0], names[1]));
+            [(one, _), (other, _), ..] => {
+                errors.push(format!("`{one}` and `{other}` both stand there; keep one"));
                 None
             }
         }
     };
-    let last = one(REVIEWED);
-    let interval = one(INTERVALS);
+    let last = one(foreign::LAST_REVIEWED);
+    let interval = one(foreign::INTERVAL);
+    let next = one(foreign::NEXT_REVIEW);
     let last_reviewed = match last.as_deref() {
         None => Done::Unrecorded,
         Some(text) if text.eq_ignore_ascii_case("never") => Done::Never,
@@ -448,11 +522,18 @@ fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Ve
             None
         }
     });
+    let due = next.and_then(|text| match register::parse_date(&text, false) {
+        Ok(day) => Some(day),
+        Err(expected) => {
+            errors.push(format!("the day of the next review: expected {expected}"));
+            None
+        }
+    });
     if !errors.is_empty() {
         return Err(errors);
     }
     let reviewer =
-        REVIEWERS.iter().filter_map(|name| fields.get(*name)).map(|f| reviewer(f, people));
+        foreign::REVIEWERS.iter().filter_map(|name| fields.get(*name)).map(|f| reviewer(f, people));
     Ok(Facts {
         last_reviewed,
         reviewer: reviewer
@@ -460,13 +541,28 @@ fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Ve
             .find(|r| *r != Reviewer::Missing)
             .unwrap_or(Reviewer::Missing),
         interval,
-        due: None,
+        due,
+        version: version(fields),
         body: None,
         reviewed_body: None,
         changed_on: None,
         evidence: None,
         not_applicable: None,
         ignored: None,
+    })
+}
+
+/// Whether this can be a version and no name or sentence: records hold it (T6).
+fn is_version(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.len() <= VERSION_MAX && text.chars().all(plain) && text.chars().any(|c| c.is_ascii_digit())
+}
+
+/// The version that a document states, where it can be one.
+fn version(fields: &Fields) -> Option<String> {
+    foreign::VERSION.iter().find_map(|name| match fields.get(*name) {
+        Some(Field::Text(text)) if is_version(text) => Some(text.clone()),
+        _ => None,
     })
 }
 
@@ -495,6 +591,7 @@ fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path) -> Facts {
         reviewer: row.by.map_or(Reviewer::Missing, Reviewer::Person),
         interval: row.period,
         due: row.due.or(row.expires),
+        version: None,
         body,
         reviewed_body: None,
         changed_on: None,
@@ -529,7 +626,7 @@ fn hash_body(body: &str, whole: bool) -> String {
     let review = |line: &str| {
         let name = line.split([':', '=']).next().map(front_matter::key).unwrap_or_default();
         let name = name.trim_matches(['"', '\'']);
-        [REVIEWED, REVIEWERS, INTERVALS].iter().any(|names| names.contains(&name))
+        REVIEW.iter().any(|names| names.contains(&name))
     };
     let lines = body.lines().filter(|line| !(whole && review(line)));
     let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
@@ -593,15 +690,17 @@ const CHANGED_RECENTLY: FindingSpec = FindingSpec {
     reference: "S3 IT service providers 2: \"must be reviewed and updated by the service provider in a timely fashion\"",
 };
 
-const REVIEWED: [&str; 2] = ["last_reviewed", "reviewed"];
-const REVIEWERS: [&str; 2] = ["reviewed_by", "reviewer"];
-const INTERVALS: [&str; 2] = ["review_interval", "interval"];
+/// What of a whole YAML or TOML file is of its review.
+const REVIEW: [&[&str]; 4] =
+    [foreign::LAST_REVIEWED, foreign::REVIEWERS, foreign::INTERVAL, foreign::NEXT_REVIEW];
 /// S3, IT service providers, clause 2: annually.
 const INTERVAL: Period = Period::months(12);
 /// How long a change may wait for its review before it is Warn, in days.
 const CHANGED_DAYS_MAX: i32 = 14;
 /// A document, in bytes: text, not scans.
 const DOCUMENT_MAX: u64 = 2 * 1024 * 1024;
+/// A version, in bytes.
+const VERSION_MAX: usize = 20;
 /// Documents of one check.
 const DOCUMENTS_MAX: usize = 500;
 

@@ -1,23 +1,24 @@
-//! The supplier's own register of dated obligations and holdings: CSV or TOML, a row a target.
+//! The supplier's own register of dated obligations and holdings: CSV, TOML or a sheet, a row a target.
 //!
 //! A mistake in a row makes that row Unknown and leaves the others working; only what makes the rows themselves
 //! doubtful (no header, an open quote, a limit) makes the whole register unseen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use attestd_core::finding::Finding;
 use attestd_core::obligation::{Period, WorkingDays, days_until, severity, tier};
 use attestd_core::settings::did_you_mean;
-use attestd_core::{Context, Date, FindingSpec, Means, PersonId, Reason, Severity, TargetName};
+use attestd_core::{Date, FindingSpec, Means, PersonId, Reason, Severity, TargetName};
 use serde::{Deserialize, Serialize};
 
-use crate::look::document;
+use crate::foreign::sheet::Sheet;
 use row::is_id;
 pub use row::parse_date;
-use table::{Raw, read_csv, read_toml};
+pub use source::Source;
+use table::{Raw, RawTable, read_csv, read_sheet, read_toml};
 
 mod row;
+mod source;
 mod table;
 
 /// The register as it stands.
@@ -169,50 +170,6 @@ pub struct Claimed {
     pub row: Result<Row, Reason>,
 }
 
-/// Where a check's register is, as its settings say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The file.
-    pub path: PathBuf,
-    /// How messages call it.
-    pub shown: String,
-    /// Who may be named in it.
-    pub people: BTreeSet<PersonId>,
-}
-
-impl Source {
-    /// The setting `register` of a check, if it is there.
-    pub fn build(settings: &attestd_core::Settings<'_>, context: &Context) -> Option<Source> {
-        let shown = settings.text("register")?.value;
-        let path = context.directory.join(&shown);
-        match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
-            Some("csv" | "toml") => {}
-            _ => settings
-                .error("register", format!("a register is a .csv or .toml file, not {shown:?}")),
-        }
-        if !path.exists() {
-            settings.warn(
-                "register",
-                format!("{shown} does not exist; until it does, its rows are Unknown"),
-            );
-        }
-        Some(Source { path, shown, people: context.people.clone() })
-    }
-
-    /// Reads the register as it is now.
-    pub async fn read(&self) -> Result<Register, Reason> {
-        let source = self.clone();
-        let read = move || {
-            let bytes = document::read(&source.path, &source.shown, REGISTER_MAX)?;
-            let csv = source.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-            parse(&bytes, csv, &source.shown, &source.people)
-        };
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
-            Err(Reason::new("register_unreadable", format!("reading {}: {error}", self.shown)))
-        })
-    }
-}
-
 impl Register {
     /// The rows of these kinds, one a name. A bad row is claimed by the kind it names or nearly names; one that names
     /// none is claimed by every kind, so that no row is lost to a typing error.
@@ -251,6 +208,17 @@ pub fn parse(
     people: &BTreeSet<PersonId>,
 ) -> Result<Register, Reason> {
     let table = if csv { read_csv(bytes, file)? } else { read_toml(bytes, file)? };
+    Ok(rows(table, csv, file, people))
+}
+
+/// Makes a register of a sheet of `file`.
+pub fn of_sheet(sheet: Sheet, file: &str, people: &BTreeSet<PersonId>) -> Result<Register, Reason> {
+    let place = format!("{file}, sheet {}", shown(&sheet.name));
+    Ok(rows(read_sheet(sheet, &place)?, true, &place, people))
+}
+
+/// Reads each row of a table; `british` says whether 22/11/2026 is a day.
+fn rows(table: RawTable, british: bool, file: &str, people: &BTreeSet<PersonId>) -> Register {
     let services: BTreeSet<String> = table
         .rows
         .iter()
@@ -274,19 +242,24 @@ pub fn parse(
         }
         let twice = rows_of.get(raw.cell("id")).filter(|numbers| numbers.len() > 1);
         let twice = twice.filter(|_| is_id(raw.cell("id")));
-        rows.push(match (twice, raw.row(&services, people, csv)) {
+        rows.push(match (twice, raw.row(&services, people, british)) {
             (None, Ok(row)) => Entry::Good(Box::new(row)),
             (None, Err(errors)) => Entry::Bad(bad(raw, kind, file, errors)),
             (Some(numbers), _) => Entry::Bad(bad(raw, kind, file, vec![same_id(raw, numbers)])),
         });
     }
-    Ok(Register { rows, services, ignored })
+    Register { rows, services, ignored }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
 }
 
 fn same_id(raw: &Raw, numbers: &[usize]) -> String {
     let shown: Vec<String> = numbers.iter().take(ERRORS_MAX).map(usize::to_string).collect();
     format!(
-        "column `id`: {:?} stands on rows {}; an id is used once",
+        "{}: {:?} stands on rows {}; an id is used once",
+        raw.place("id"),
         raw.cell("id"),
         shown.join(", ")
     )
@@ -382,10 +355,8 @@ pub const PARTLY_READ: FindingSpec = FindingSpec {
 /// Lead times of an internal review, in days (H2).
 pub const REVIEW_LEADS: [i32; 3] = [30, 14, 3];
 /// Kinds of row that something watches, and services, which others refer to.
-const KINDS: [&str; 5] =
+pub(crate) const KINDS: [&str; 5] =
     ["service", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
-/// A register, in bytes.
-const REGISTER_MAX: u64 = 1024 * 1024;
 /// How much of a cell a message repeats, in characters.
 const SHOWN_MAX: usize = 40;
 /// How many mistakes of one row, or rows of one mistake, a message names.

@@ -8,6 +8,7 @@ pub const KINDS: &[&CheckKind] = &[
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
     &crate::fhir_endpoint::KIND,
+    &crate::ico_registration::KIND,
     &crate::mail_domain::KIND,
     &crate::ods::KIND,
     &crate::policy_review::KIND,

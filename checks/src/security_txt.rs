@@ -1,5 +1,6 @@
 //! The kind `security_txt`: can whoever finds a hole in a site of ours find out whom to tell?
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,29 +89,12 @@ sites = ["https://www.example.org"]
 "#;
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
-    if !settings.has("sites") {
-        settings.missing("sites", "origins such as [\"https://www.example.org\"], or files");
-        return None;
-    }
-    let texts = settings.texts("sites");
-    if texts.is_empty() {
-        settings.error("sites", "`sites` names no site");
-    }
-    let mut sites: Vec<Site> = Vec::new();
-    for text in texts {
-        match site(&text.value, context) {
-            Err(message) => settings.error_at(text.span, message),
-            Ok(site) if sites.iter().any(|known| known.name == site.name) => {
-                settings.error_at(text.span, format!("{} is named twice", site.name));
-            }
-            Ok(site) => sites.push(site),
-        }
-    }
-    let ca_bundle = context.ca_bundle.clone();
-    (!sites.is_empty()).then(|| Box::new(SecurityTxt { sites, ca_bundle }) as Box<dyn Check>)
+    let such_as = "origins such as [\"https://www.example.org\"], or files";
+    let sites = settings.targets("sites", such_as, |text| site(text, context));
+    Some(Box::new(SecurityTxt { sites, ca_bundle: context.ca_bundle.clone() }))
 }
 
-fn site(text: &str, context: &Context) -> Result<Site, String> {
+fn site(text: &str, context: &Context) -> Result<(TargetName, Site), String> {
     let name: TargetName =
         text.trim_end_matches('/').parse().map_err(|error| format!("a site's name: {error}"))?;
     match Place::of(text, &context.directory)? {
@@ -121,19 +105,18 @@ fn site(text: &str, context: &Context) -> Result<Site, String> {
             let at = |path: &str| {
                 Place::Url(url.join(path).expect("a fixed path can be joined to any origin"))
             };
-            Ok(Site { name, place: at(WELL_KNOWN), legacy: Some(at(TOP_LEVEL)) })
+            Ok((name, Site { place: at(WELL_KNOWN), legacy: Some(at(TOP_LEVEL)) }))
         }
-        file => Ok(Site { name, place: file, legacy: None }),
+        file => Ok((name, Site { place: file, legacy: None })),
     }
 }
 
 struct SecurityTxt {
-    sites: Vec<Site>,
+    sites: BTreeMap<TargetName, Site>,
     ca_bundle: Option<PathBuf>,
 }
 
 struct Site {
-    name: TargetName,
     place: Place,
     /// Where it stood before RFC 9116; nowhere for a file on this machine.
     legacy: Option<Place>,
@@ -169,8 +152,8 @@ enum Found {
 
 impl Check for SecurityTxt {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
-        let target = |site: &Site| Target {
-            name: site.name.clone(),
+        let target = |(name, site): (&TargetName, &Site)| Target {
+            name: name.clone(),
             nature: site.place.nature(Nature::Remote),
             files: site.place.files(),
             spec: serde_json::json!({ "asked": site.place.shown() }),
@@ -182,10 +165,7 @@ impl Check for SecurityTxt {
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let name = &look.target.name;
-            let Some(site) = self.sites.iter().find(|site| site.name == *name) else {
-                let message = format!("{name} is no target of this check any more");
-                return Err(ProbeError::new("target_unknown", message));
-            };
+            let site = self.sites.get(name).ok_or_else(|| ProbeError::no_target(name))?;
             self.look_at(site, look.before).await
         })
     }

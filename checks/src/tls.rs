@@ -152,10 +152,7 @@ impl Check for TlsCheck {
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let name = &look.target.name;
-            let Some(target) = self.endpoints.get(name) else {
-                let message = format!("{name} is no target of this check any more");
-                return Err(ProbeError::new("target_unknown", message));
-            };
+            let target = self.endpoints.get(name).ok_or_else(|| ProbeError::no_target(name))?;
             let found = tcp::addresses(&target.endpoint, target.resolve, target.family).await?;
             let answers = tcp::each(&found.kept, |address| {
                 let asking =

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use attestd_core::store::{Store, StoreError};
 use attestd_core::time::Clock;
-use attestd_storage::SledStore;
-use attestd_storage::key::{KeyDirectory, SigningKey};
+use attestd_storage::Verbatim;
+use attestd_storage::key::{KeyDirectory, KeyError, SigningKey};
 use attestd_storage::note::{Checkpoint, Note, Verifier, key_name};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,34 +38,56 @@ pub struct Checkpoints {
 }
 
 /// The key to sign with: the credential, or else the one in `directory`, which is made where there is none.
-pub fn key(directory: &KeyDirectory) -> anyhow::Result<SigningKey> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
-    let credential = credentials.map(|given| Path::new(&given).join(CREDENTIAL));
-    let key = match credential.filter(|path| path.exists()) {
-        Some(path) => SigningKey::load(&path),
-        None => directory.key(),
-    };
-    key.context("there is no key to sign the evidence log with")
+pub fn key(directory: &KeyDirectory) -> Result<SigningKey, KeyError> {
+    known_key(directory)?.map_or_else(|| directory.key(), Ok)
 }
 
-/// Why the log is not the one that the newest checkpoint beside the key speaks of, if it is not (S3). Whoever signed
-/// it: a key may have been replaced since.
-pub fn rolled_back(store: &SledStore, directory: &KeyDirectory) -> anyhow::Result<Option<String>> {
-    let Some(note) = directory.checkpoint()? else { return Ok(None) };
-    let path = directory.checkpoint_path();
-    let stated = match Note::parse(&note).and_then(|note| Checkpoint::parse(note.text)) {
-        Ok(stated) => stated,
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "The newest checkpoint could not be read; nothing holds the log against it.");
-            return Ok(None);
-        }
-    };
-    let name = key_name(&store.origin().unwrap_or_default());
-    if stated.origin != name {
-        let (stated, path) = (stated.origin, path.display());
-        return Ok(Some(format!("{path} is of the log {stated}, and this one is {name}")));
+/// The key to sign with, where there is one.
+pub fn known_key(directory: &KeyDirectory) -> Result<Option<SigningKey>, KeyError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let credential = credentials.map(|given| Path::new(&given).join(CREDENTIAL));
+    match credential.filter(|path| path.exists()) {
+        Some(path) => SigningKey::load(&path).map(Some),
+        None => directory.has_key().then(|| directory.key()).transpose(),
     }
-    Ok(store.verbatim().check(&stated.head).err().map(|error| error.to_string()))
+}
+
+/// How a log stands to the newest checkpoint beside the key (S3).
+#[derive(Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is the log that the checkpoint speaks of; or there is no checkpoint.
+    Holds,
+    /// It is not, and why.
+    RolledBack(String),
+    /// The checkpoint cannot be read, so nothing here says whether it is.
+    Unreadable(String),
+}
+
+/// Holds the log of this origin against the newest checkpoint beside the key, whoever signed that: a key may have been
+/// replaced since.
+pub fn hold(log: &Verbatim<'_>, origin: &str, directory: &KeyDirectory) -> Held {
+    let stated = match newest(directory) {
+        Ok(None) => return Held::Holds,
+        Ok(Some(stated)) => stated,
+        Err(why) => return Held::Unreadable(why),
+    };
+    let name = key_name(origin);
+    if stated.origin != name {
+        let (stated, path) = (stated.origin, directory.checkpoint_path());
+        let path = path.display();
+        return Held::RolledBack(format!("{path} is of the log {stated}, and this one is {name}"));
+    }
+    match log.check(&stated.head) {
+        Ok(()) => Held::Holds,
+        Err(error) => Held::RolledBack(error.to_string()),
+    }
+}
+
+fn newest(directory: &KeyDirectory) -> Result<Option<Checkpoint>, String> {
+    let note =
+        directory.checkpoint().map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+    let read = |note: Vec<u8>| Note::parse(&note).and_then(|note| Checkpoint::parse(note.text));
+    note.map(read).transpose().map_err(|error| error.to_string())
 }
 
 /// The seal of a pack of the log called `name`: a note over nothing but that name and a hash.
@@ -98,8 +119,10 @@ impl Checkpoints {
         self.newest.subscribe()
     }
 
-    /// Says as a condition which key signs, so that whoever is told can hold every later checkpoint against it.
+    /// Says as conditions which key signs, so that whoever is told can hold every later checkpoint against it, and
+    /// whether the log was held against its newest checkpoint.
     pub fn introduce(&self) {
+        self.look_for_unreadable();
         let verifier = self.verifier();
         let id = attestd_core::check::hex(&verifier.id());
         self.conditions.clear_others(own::SIGNING_KEY, &[id.clone()].into());
@@ -124,6 +147,7 @@ impl Checkpoints {
             [("error", error)]
         });
         self.conditions.set(own::CHECKPOINT_NOT_KEPT, None, error.as_ref().map(|e| &e[..]));
+        self.look_for_unreadable();
         *made = head.size;
         self.newest.send_replace(Some(note.clone()));
         Ok(note)
@@ -155,11 +179,15 @@ impl Checkpoints {
                 continue;
             }
             at = now;
-            let failed = self.conditions.has(own::CHECKPOINT_NOT_KEPT);
+            let conditions = || {
+                [own::CHECKPOINT_NOT_KEPT, own::CHECKPOINT_UNREADABLE]
+                    .map(|code| self.conditions.has(code))
+            };
+            let before = conditions();
             if let Err(error) = self.clone().made().await {
                 tracing::error!(%error, "No checkpoint could be made."); // the monitor ends for it
             }
-            if failed != self.conditions.has(own::CHECKPOINT_NOT_KEPT) {
+            if before != conditions() {
                 let _ = monitor.send(Message::Changed(Default::default())).await; // it may be gone
             }
         }
@@ -169,6 +197,15 @@ impl Checkpoints {
     pub async fn made(self: Arc<Self>) -> Result<Arc<str>, StoreError> {
         let making = tokio::task::spawn_blocking(move || self.make());
         making.await.unwrap_or_else(|error| Err(StoreError::Log(error.to_string())))
+    }
+
+    /// A checkpoint that could not be read lies aside until a person has removed it.
+    fn look_for_unreadable(&self) {
+        let aside = self.directory.unreadable_path();
+        let (kept, path) = (aside.exists(), self.directory.checkpoint_path());
+        let path = if kept { Some(aside) } else { newest(&self.directory).err().map(|_| path) };
+        let values = path.map(|path| [("path", path.display().to_string())]);
+        self.conditions.set(own::CHECKPOINT_UNREADABLE, None, values.as_ref().map(|v| &v[..]));
     }
 
     fn name(&self) -> String {

@@ -198,6 +198,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         directory,
         people: people.keys().cloned().collect(),
         ca_bundle,
+        worker: Some(crate::worker::workers()),
         deadlines: deadlines(settings, &people),
     };
     let mut orders = rules::order(settings, &people).unwrap_or_default();

@@ -25,3 +25,4 @@ pub mod triggers;
 pub mod view;
 pub mod volatile;
 pub mod watch;
+pub mod worker;

@@ -73,6 +73,8 @@ pub const LOG_DAMAGED: &str = "log_damaged";
 pub const LOG_ROLLED_BACK: &str = "log_rolled_back";
 /// The newest checkpoint is not beside the key.
 pub const CHECKPOINT_NOT_KEPT: &str = "checkpoint_not_kept";
+/// The newest checkpoint beside the key could not be read when the log was to be held against it.
+pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
 /// The key that signs checkpoints.
 pub const SIGNING_KEY: &str = "signing_key_introduced";
 
@@ -109,6 +111,14 @@ const FINDINGS: &[FindingSpec] = &[
         severity: Severity::Warning,
         message: "the newest checkpoint of the evidence log could not be kept beside the key: {error}",
         remedy: "see to the key directory: until then a log that is rolled back is only noticed by who has the heartbeats",
+        reference: "attestd semantics S3",
+    },
+    FindingSpec {
+        code: CHECKPOINT_UNREADABLE,
+        means: Means::Warn,
+        severity: Severity::Critical,
+        message: "the newest checkpoint beside the key could not be read, so nothing here says whether the evidence log was rolled back; it is kept in {path}",
+        remedy: "hold the log against the checkpoints that the heartbeats brought (evidence export, evidence verify --witness); then remove the file, and within five minutes this is over",
         reference: "attestd semantics S3",
     },
     FindingSpec {

@@ -15,8 +15,8 @@ use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
 use attestd_core::{Nature, Subject, Timestamp};
+use attestd_storage::SledStore;
 use attestd_storage::key::{KeyDirectory, SigningKey};
-use attestd_storage::{OpenError, SledStore};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::checkpoints::{self, Checkpoints};
+use crate::checkpoints::{self, Checkpoints, Held};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
@@ -374,7 +374,7 @@ async fn begin(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<S
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(full) => full.to_string(),
+        Err(why) => why,
     };
     tracing::error!(%why, "The evidence log cannot be written: what is seen is told, and recorded nowhere.");
     let directory = config.state_directory.clone();
@@ -413,34 +413,50 @@ async fn started(
     Ok(Arc::new(shared))
 }
 
-/// Opens the store, and holds it against the newest checkpoint beside the key; says what was mended. The inner error
-/// is that only room is missing.
-async fn open(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Result<(SledStore, SigningKey, Vec<String>), OpenError>> {
+/// A store that can be written, the key that signs its checkpoints, and what was mended.
+type Opened = (SledStore, SigningKey, Vec<String>);
+
+/// Opens the store, and holds it against the newest checkpoint beside the key. The inner error is that only room is
+/// missing, for the log or for a first key.
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Result<Opened, String>> {
     let directory = config.state_directory.clone();
     let keys = KeyDirectory(config.key_directory.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let (store, recovered) = match SledStore::open(&directory) {
-            Err(error) if error.is_full() => return Ok(Err(error)),
+            Err(error) if error.is_full() => return Ok(Err(error.to_string())),
             opened => opened.context("the store cannot be opened")?,
         };
-        let wrong = match store.damage() {
-            Some(damage) => Some((own::LOG_DAMAGED, damage.to_owned())),
-            None => checkpoints::rolled_back(&store, &keys)?.map(|why| (own::LOG_ROLLED_BACK, why)),
-        };
-        let key = checkpoints::key(&keys)?;
-        anyhow::Ok(Ok((store, key, recovered, wrong)))
+        if let Some(wrong) = wrong_with(&store, &keys) {
+            return Ok(Ok(Err((store.origin().unwrap_or_default(), wrong))));
+        }
+        match checkpoints::key(&keys) {
+            Ok(key) => anyhow::Ok(Ok(Ok((store, key, recovered)))),
+            Err(error) if error.is_full() => Ok(Err(format!("{:#}", anyhow::Error::new(error)))),
+            Err(error) => Err(error).context("there is no key to sign the evidence log with"),
+        }
     });
-    let (store, key, recovered, wrong) = match opened.await?? {
-        Err(full) => return Ok(Err(full)),
-        Ok(opened) => opened,
-    };
-    match wrong {
-        None => Ok(Ok((store, key, recovered))),
-        Some((code, why)) => {
-            unusable(config, clock, &store.origin().unwrap_or_default(), code, &why).await
+    match opened.await?? {
+        Err(full) => Ok(Err(full)),
+        Ok(Ok(opened)) => Ok(Ok(opened)),
+        Ok(Err((origin, (code, why)))) => unusable(config, clock, &origin, code, &why).await,
+    }
+}
+
+/// Why nothing may be written to a log, if so. A checkpoint that cannot be read is moved aside, to be told of.
+fn wrong_with(store: &SledStore, keys: &KeyDirectory) -> Option<(&'static str, String)> {
+    if let Some(damage) = store.damage() {
+        return Some((own::LOG_DAMAGED, damage.to_owned()));
+    }
+    match checkpoints::hold(&store.verbatim(), &store.origin().unwrap_or_default(), keys) {
+        Held::Holds => None,
+        Held::RolledBack(why) => Some((own::LOG_ROLLED_BACK, why)),
+        Held::Unreadable(error) => {
+            let path = keys.checkpoint_path();
+            tracing::error!(path = %path.display(), %error, "The newest checkpoint could not be read; nothing holds the log against it.");
+            if let Err(error) = keys.set_unreadable_aside() {
+                tracing::error!(%error, "It could not be moved aside.");
+            }
+            None
         }
     }
 }

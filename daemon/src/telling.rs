@@ -92,11 +92,14 @@ impl Telling {
             destination: name.clone(),
             takes: Takes::Everything,
             only: only.clone(),
+            stateless: false,
         };
+        // The one is posted all that fires each minute, the other is a record of what happened.
+        let stateless = |name, only| Route { stateless: true, ..machine(name, only) };
         let mut routes: Vec<Route> =
             otlp.iter().map(|otlp| machine(&otlp.name, &otlp.only)).collect();
         routes.extend(webhooks.iter().map(|hook| machine(&hook.name, &hook.only)));
-        routes.extend(alertmanagers.iter().map(|one| machine(&one.name, &one.only)));
+        routes.extend(alertmanagers.iter().map(|one| stateless(&one.name, &one.only)));
         let machines =
             ["otlp", "webhook", "alertmanager"].into_iter().find(|key| settings.has(key));
         if routes.is_empty() && machines.is_none() {
@@ -107,6 +110,7 @@ impl Telling {
                 destination,
                 takes: Takes::ForPeople,
                 only: mail.only.clone(),
+                stateless: false,
             }));
         }
         // Who is told by the journal alone is told nothing: it does not leave this machine by itself.
@@ -115,7 +119,7 @@ impl Telling {
         {
             settings.warn(key, problem);
         }
-        routes.extend(journals.iter().map(|journal| machine(&journal.name, &journal.only)));
+        routes.extend(journals.iter().map(|journal| stateless(&journal.name, &journal.only)));
         Telling { routes, otlp, webhooks, alertmanagers, journals, mail, metrics, spans }
     }
 

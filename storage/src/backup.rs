@@ -3,9 +3,11 @@
 //! A backup is the directory of a store at rest: `log/`, its last segment cut at the size that the `checkpoint` in it
 //! signs, and `blobs/`. Its `key.txt` is the checkpoint's verifier key; the signing key stays where it is (T8).
 
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 
 use attestd_core::merkle::Head;
+use attestd_core::store::StoreError;
 
 use crate::blobs::Blobs;
 use crate::fs::{self, FsError};
@@ -85,12 +87,33 @@ pub fn backup(
     let wrong = |source| BackupError::Note { path: into.join(CHECKPOINT), source };
     let head = key.open(note).map_err(wrong)?.head;
     check_free(into)?;
-    let (log, found) = Log::open(store, Mode::Look, SEGMENT_MAX)?;
+    let mut tries = 1;
+    loop {
+        match attempt(store, note, key, &head, into) {
+            // What was listed is pruned by now: what is left of it is elsewhere.
+            Err(BackupError::Fs(error))
+                if error.source.kind() == NotFound && tries < offline::TRIES =>
+            {
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn attempt(
+    store: &Path,
+    note: &[u8],
+    key: &Verifier,
+    head: &Head,
+    into: &Path,
+) -> Result<Copied, BackupError> {
+    let (log, found) = offline::look(store)?;
     if let Some(damage) = found.damage {
         return Err(BackupError::Damaged { directory: store.to_owned(), damage });
     }
     let reader = Reader { log, blobs: Blobs::of(store) };
-    Verbatim(&reader).check(&head)?;
+    Verbatim(&reader).check(head)?;
     let part = unfinished(into)?;
     let mut copied = Copied { records: head.size, ..copy_blobs(store, &part)? };
     copy_log(&reader.log, head.size, &part)?;
@@ -178,8 +201,12 @@ fn copy_blobs(store: &Path, into: &Path) -> Result<Copied, FsError> {
                 into.keep(&blob)?;
                 copied.blobs += 1;
             }
+            Err(StoreError::Missing(_) | StoreError::Erased(_)) => {} // removed meanwhile
             Err(_) => copied.rotten.push(sha256),
         }
+    }
+    for sha256 in from.erased()? {
+        into.mark_erased(&sha256)?;
     }
     Ok(copied)
 }

@@ -31,6 +31,7 @@ pub(crate) struct Behind {
     subjects: BTreeSet<Subject>,
     silences: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
+    alerts: BTreeSet<(DestinationName, String)>,
     told: Vec<(DestinationName, u64)>,
 }
 
@@ -49,11 +50,13 @@ impl Behind {
         self.silences.extend(changed.silences);
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.accepted);
+        self.alerts.extend(changed.told);
     }
 
-    /// This left the outbox.
-    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64) {
+    /// This left the outbox, so that the destination knows something else of an alert.
+    pub fn accepted(&mut self, destination: &DestinationName, sequence: u64, alert: String) {
         self.outbox.insert((destination.clone(), sequence));
+        self.alerts.insert((destination.clone(), alert));
     }
 
     /// The log was told of these.
@@ -84,7 +87,7 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, silences, outbox, told, .. } =
+        let Behind { entries, stretches, subjects, silences, outbox, alerts, told, .. } =
             std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
@@ -104,6 +107,9 @@ impl Behind {
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);
+        }
+        for (destination, alert) in &alerts {
+            changes.told(state, destination, alert);
         }
         for (destination, sequence) in &told {
             changes.remove(layout::numbered(layout::ACCEPTED, destination.as_str(), *sequence));

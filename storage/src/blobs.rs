@@ -16,6 +16,8 @@ const DIRECTORY: &str = "blobs";
 const NEW: &str = "new";
 /// An empty file beside where a blob was says by this ending that a person had it removed.
 const ERASED: &str = "erased";
+/// The hash of the blob that is being erased: from before the record that says so, until it is gone.
+const ERASING: &str = "erasing";
 
 /// The blobs of one store.
 #[derive(Debug)]
@@ -83,14 +85,42 @@ impl Blobs {
         Ok(bytes)
     }
 
+    /// Notes that a blob is about to be erased, so that the next start can finish it.
+    pub fn begin_erasing(&self, sha256: &str) -> Result<(), FsError> {
+        fs::replace(&self.directory.join(ERASING), sha256.as_bytes())
+    }
+
+    /// The blob whose erasing was begun and not ended.
+    pub fn erasing(&self) -> Option<String> {
+        let name = std::fs::read_to_string(self.directory.join(ERASING)).ok();
+        name.filter(|name| is_hash(name))
+    }
+
+    /// Forgets that a blob was about to be erased: it is gone, or no record says so.
+    pub fn end_erasing(&self) -> Result<(), FsError> {
+        fs::remove(&self.directory.join(ERASING))
+    }
+
     /// Removes a blob for good: it is not kept again should something name it later. Called while no commit is under way.
     pub fn erase(&self, sha256: &str) -> Result<(), FsError> {
-        let path = self.path(sha256);
-        let mark = path.with_extension(ERASED);
+        self.mark_erased(sha256)?;
+        fs::remove(&self.path(sha256))
+    }
+
+    /// Says that a blob was erased.
+    pub fn mark_erased(&self, sha256: &str) -> Result<(), FsError> {
+        let mark = self.path(sha256).with_extension(ERASED);
+        let directory = mark.parent().expect("a blob's path has its directory");
+        fs::create_dir(directory)?;
         let file = fs::open_or_create(&mark)?;
         fs::sync_data(&file, &mark)?;
-        fs::sync_dir(path.parent().expect("a blob's path has its directory"))?;
-        fs::remove(&path)
+        fs::sync_dir(directory)
+    }
+
+    /// The names of those that were erased.
+    pub fn erased(&self) -> Result<Vec<String>, FsError> {
+        let ending = |name: &String| Some(name.strip_suffix(ERASED)?.strip_suffix('.')?.to_owned());
+        self.names(&|name| ending(name).filter(|name| is_hash(name)))
     }
 
     /// When a blob was written.
@@ -107,6 +137,10 @@ impl Blobs {
 
     /// The names of all there are.
     pub fn all(&self) -> Result<Vec<String>, FsError> {
+        self.names(&|name| is_hash(name).then(|| name.clone()))
+    }
+
+    fn names(&self, of: &dyn Fn(&String) -> Option<String>) -> Result<Vec<String>, FsError> {
         let mut all = Vec::new();
         if !self.directory.is_dir() {
             return Ok(all);
@@ -114,7 +148,7 @@ impl Blobs {
         for first in fs::names(&self.directory)? {
             let directory = self.directory.join(&first);
             if first.len() == 2 && directory.is_dir() {
-                all.extend(fs::names(&directory)?.into_iter().filter(|name| is_hash(name)));
+                all.extend(fs::names(&directory)?.iter().filter_map(of));
             }
         }
         Ok(all)

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use attestd_core::store::StoreError;
 use jiff::Timestamp;
 
-use crate::blobs::is_hash;
 use crate::reader::Reader;
 
 /// A younger one may belong to a record on its way, whatever else is known.
@@ -20,10 +19,12 @@ const DIGITS: usize = 64;
 /// What may be garbage.
 #[derive(Debug)]
 pub(crate) struct Garbage {
-    /// Named by no record before `read`, nor by a blob that one names.
+    /// Named by no record before `read`, nor by a blob that one names, nor by one that is young.
     pub blobs: BTreeSet<String>,
     /// The first record that was not looked at.
     pub read: u64,
+    /// The blobs that there were.
+    known: BTreeSet<String>,
 }
 
 /// Looks for garbage, among blobs that are a day old at `now`.
@@ -32,11 +33,17 @@ pub(crate) fn look(reader: &Reader, now: Timestamp) -> Result<Garbage, StoreErro
     let old = |written: SystemTime| {
         SystemTime::from(now).duration_since(written).is_ok_and(|age| age >= AGE_MIN)
     };
-    let mut garbage = Garbage { blobs: BTreeSet::new(), read: 0 };
+    let mut garbage = Garbage { blobs: BTreeSet::new(), read: 0, known: BTreeSet::new() };
+    let mut young = Vec::new();
     for name in reader.blobs.all().map_err(unreadable)? {
-        if old(reader.blobs.written(&name).map_err(unreadable)?) {
-            garbage.blobs.insert(name);
+        match old(reader.blobs.written(&name).map_err(unreadable)?) {
+            true => drop(garbage.blobs.insert(name.clone())),
+            false => young.push(name.clone()),
         }
+        garbage.known.insert(name);
+    }
+    for name in young {
+        garbage.spare_by(&name, reader);
     }
     if let Some(remnant) = reader.log.remnant() {
         for index in remnant.indexes() {
@@ -49,13 +56,26 @@ pub(crate) fn look(reader: &Reader, now: Timestamp) -> Result<Garbage, StoreErro
 }
 
 impl Garbage {
-    /// Spares what records since then name.
+    /// Spares what records since then name, and blobs since then.
     pub fn read_on(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        let unreadable = |error| StoreError::ReadOnly(crate::fs::chain(&error));
+        for name in reader.blobs.all().map_err(unreadable)? {
+            if self.known.insert(name.clone()) {
+                self.spare_by(&name, reader);
+            }
+        }
         while self.read < reader.log.len() {
             self.spare(&reader.log.read(self.read)?, reader);
             self.read += 1;
         }
         Ok(())
+    }
+
+    /// Spares what a blob names that is itself kept.
+    fn spare_by(&mut self, name: &str, reader: &Reader) {
+        if let Ok(bytes) = reader.blobs.read(name) {
+            self.spare(&bytes, reader);
+        }
     }
 
     /// Spares what these bytes name, and what that names.
@@ -71,9 +91,10 @@ impl Garbage {
     }
 
     fn named(&self, bytes: &[u8]) -> Vec<String> {
-        let words = bytes.split(|byte| !byte.is_ascii_alphanumeric());
-        let hashes = words.filter(|word| word.len() == DIGITS);
+        // Whatever stands before or after it: in JSON that may be an escape.
+        let digits = bytes.split(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hashes = digits.flat_map(|digits| digits.windows(DIGITS));
         let text = hashes.filter_map(|word| std::str::from_utf8(word).ok());
-        text.filter(|text| is_hash(text) && self.blobs.contains(*text)).map(str::to_owned).collect()
+        text.filter(|text| self.blobs.contains(*text)).map(str::to_owned).collect()
     }
 }

@@ -62,16 +62,16 @@ impl Kept {
         self.put(changes, reader, state);
     }
 
-    /// Remembers at once that a destination accepted an event: else it is sent again after a crash.
+    /// Remembers at once that a destination accepted an event of an alert: else it is sent again after a crash.
     pub fn accepted(
         &mut self,
         destination: &DestinationName,
-        sequence: u64,
+        (sequence, alert): (u64, String),
         reader: &Reader,
         state: &State,
     ) {
         self.pending.add(destination, sequence);
-        self.behind.accepted(destination, sequence);
+        self.behind.accepted(destination, sequence, alert);
         let mut changes = Changes::default();
         changes.accepted(destination, sequence);
         self.put(changes, reader, state);
@@ -80,8 +80,9 @@ impl Kept {
     /// Takes out of the outbox, just read from log and projection, what only sled knows to be accepted.
     pub fn accept(&mut self, state: &mut State) {
         for (destination, sequence) in self.pending.all() {
-            state.accept(destination, sequence, sequence);
-            self.behind.accepted(destination, sequence);
+            for (sequence, alert) in state.accept(destination, sequence, sequence) {
+                self.behind.accepted(destination, sequence, alert);
+            }
         }
     }
 
@@ -124,10 +125,12 @@ impl Kept {
         }
         self.behind = Behind::default();
         match remake(&self.store, &reader.log, state.size) {
-            Ok((projection, aside, _)) => {
+            Ok((projection, aside, mut fold)) => {
                 let mut changes = Changes::default();
                 for (destination, sequence) in self.pending.all() {
-                    self.behind.accepted(destination, sequence);
+                    for (sequence, alert) in fold.state.accept(destination, sequence, sequence) {
+                        self.behind.accepted(destination, sequence, alert);
+                    }
                     changes.accepted(destination, sequence);
                 }
                 match projection.write(changes) {

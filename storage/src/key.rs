@@ -37,6 +37,13 @@ pub enum KeyError {
     Random,
 }
 
+impl KeyError {
+    /// Whether room on the disk is all that is missing.
+    pub fn is_full(&self) -> bool {
+        matches!(self, KeyError::Fs(error) if fs::is_full(error))
+    }
+}
+
 /// What signs checkpoints.
 pub struct SigningKey(Ed25519KeyPair);
 
@@ -99,14 +106,10 @@ impl KeyDirectory {
 
     /// The newest checkpoint, a signed note, if one was kept.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, FsError> {
-        let path = self.checkpoint_path();
-        if !path.exists() {
-            return Ok(None);
+        match fs::read(&self.checkpoint_path(), note::NOTE_MAX) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
         }
-        let mut bytes = Vec::new();
-        let mut file = fs::open(&path)?.take(note::NOTE_MAX as u64 + 1);
-        file.read_to_end(&mut bytes).map_err(at("read", &path))?;
-        Ok(Some(bytes))
     }
 
     /// Keeps the newest checkpoint; it is there after a power cut once this returns.
@@ -123,6 +126,17 @@ impl KeyDirectory {
             fs::sync_dir(&self.0)?;
         }
         Ok(())
+    }
+
+    /// Sets aside a newest checkpoint that cannot be read, in the place of an earlier one.
+    pub fn set_unreadable_aside(&self) -> Result<(), FsError> {
+        fs::rename(&self.checkpoint_path(), &self.unreadable_path())?;
+        fs::sync_dir(&self.0)
+    }
+
+    /// Where that lies then.
+    pub fn unreadable_path(&self) -> PathBuf {
+        self.0.join(format!("{CHECKPOINT}-unreadable"))
     }
 
     /// Where the newest checkpoint is kept.

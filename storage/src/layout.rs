@@ -11,6 +11,7 @@
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
+//! | `k` destination 0 alert id | where the newest event is by which the destination knows it, as JSON |
 //! | `a` destination 0 sequence | nothing: accepted, and the log does not know yet |
 //!
 //! Numbers are big-endian, so that keys sort as they count. No name holds a zero byte.
@@ -36,6 +37,7 @@ pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const SILENCES: u8 = b'q';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
+pub(crate) const TOLD: u8 = b'k';
 pub(crate) const ACCEPTED: u8 = b'a';
 
 /// Why the projection cannot be believed.
@@ -72,6 +74,8 @@ pub(crate) struct Meta {
     pub destinations: usize,
     /// How many events wait.
     pub waiting: usize,
+    /// How many alerts destinations know.
+    pub told: usize,
 }
 
 /// What is to be written and removed, all at once.
@@ -90,6 +94,7 @@ impl Changes {
         for (destination, queue) in &state.outbox.0 {
             image.event(state, destination, queue.newest);
             queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
+            queue.told.keys().for_each(|alert| image.told(state, destination, alert));
         }
         state.silences.keys().for_each(|index| image.silence(state, *index));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
@@ -148,6 +153,15 @@ impl Changes {
         }
     }
 
+    /// An alert as a destination knows it now, if it does.
+    pub fn told(&mut self, state: &State, destination: &DestinationName, alert: &str) {
+        let key = named(TOLD, &format!("{destination}\0{alert}"));
+        match state.outbox.0.get(destination).and_then(|queue| queue.told.get(alert)) {
+            Some(told) => self.put(key, &json(told)),
+            None => self.remove(key),
+        }
+    }
+
     /// A destination accepted what had this number, and the log does not know yet.
     pub fn accepted(&mut self, destination: &DestinationName, sequence: u64) {
         self.put(numbered(ACCEPTED, destination.as_str(), sequence), &[]);
@@ -169,6 +183,7 @@ impl Changes {
             subjects: state.subjects.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),
+            told: state.outbox.told(),
         };
         self.put(META.to_vec(), &json(&meta));
     }

@@ -276,16 +276,26 @@ impl Log {
 
     /// The bytes of the record at `index`, their CRC checked.
     pub fn read(&self, index: u64) -> Result<Vec<u8>, StoreError> {
-        if let Some(remnant) = self.remnant().filter(|remnant| index < remnant.pruned.until) {
-            let kept = remnant.read(index).map_err(|error| StoreError::ReadOnly(chain(&error)))?;
-            return kept.ok_or(StoreError::Pruned { index, on: remnant.pruned.at });
+        if let Some(kept) = self.kept(index) {
+            return kept;
         }
-        let frame = self.frame(index)?;
+        let frame = match self.frame(index) {
+            Ok(frame) => frame,
+            Err(error) => return self.kept(index).unwrap_or(Err(error)), // pruned between the two looks
+        };
         let bytes = frame::decode(&frame).ok_or_else(|| rotten(index))?;
         if frame::HEADER + bytes.len() != frame.len() {
             return Err(rotten(index));
         }
         Ok(frame[frame::HEADER..].to_vec())
+    }
+
+    /// What is left of the record at `index`, where it was pruned.
+    fn kept(&self, index: u64) -> Option<Result<Vec<u8>, StoreError>> {
+        let remnant = self.remnant().filter(|remnant| index < remnant.pruned.until)?;
+        let pruned = StoreError::Pruned { index, on: remnant.pruned.at };
+        let kept = remnant.read(index).map_err(|error| StoreError::ReadOnly(chain(&error)));
+        Some(kept.and_then(|kept| kept.ok_or(pruned)))
     }
 
     /// What the record at `index` is known by.

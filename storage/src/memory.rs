@@ -9,6 +9,7 @@ use attestd_core::check::{Blob, Evidence};
 use attestd_core::event::Delivery;
 use attestd_core::merkle::{Head, Tree, leaf_hash};
 use attestd_core::name::DestinationName;
+use attestd_core::outbox::Queue;
 use attestd_core::past::{Gap, Past};
 use attestd_core::record::{Erased, Pruned, Record};
 use attestd_core::state::State;
@@ -106,12 +107,7 @@ impl MemoryStore {
     /// know yet are in sled only, which writes every half second: they may survive or not. What was pruned is back.
     pub fn crash(&self, acknowledged_survives: bool) -> MemoryStore {
         let inner = self.inner();
-        let mut next = Inner { blobs: inner.blobs.clone(), ..Inner::default() };
-        for bytes in inner.log.iter().chain(&inner.unsynced) {
-            let record = record::decode(next.fold.state.size, bytes)
-                .expect("it was written by this very store");
-            next.fold_in(&record, bytes.clone()).expect("it was folded in once already");
-        }
+        let mut next = inner.again(inner.log.iter().chain(&inner.unsynced));
         if acknowledged_survives {
             for (destination, sequences) in &inner.pending.0 {
                 for sequence in sequences {
@@ -120,6 +116,34 @@ impl MemoryStore {
             }
         }
         MemoryStore(Mutex::new(next))
+    }
+
+    /// The store as a backup of its first `size` records has it.
+    pub fn backup(&self, size: usize) -> MemoryStore {
+        let inner = self.inner();
+        MemoryStore(Mutex::new(inner.again(inner.log.iter().take(size))))
+    }
+
+    /// Loses, of what waits, what `whether` says by destination and sequence number, as no store should; with `told`, what
+    /// destinations are known to know of those alerts, too. Says how many events were lost.
+    pub fn lose(
+        &self,
+        told: bool,
+        whether: &mut dyn FnMut(&DestinationName, u64) -> bool,
+    ) -> usize {
+        let mut lost = 0;
+        for (name, queue) in &mut self.inner().fold.state.outbox.0 {
+            let Queue { waiting, told: known, .. } = queue;
+            waiting.retain(|sequence, event| {
+                let stays = !whether(name, *sequence);
+                if !stays {
+                    lost += 1;
+                    known.retain(|alert, _| !told || *alert != event.alert_id);
+                }
+                stays
+            });
+        }
+        lost
     }
 
     /// The verbatim bytes of every record.
@@ -138,6 +162,17 @@ impl MemoryStore {
 }
 
 impl Inner {
+    /// A store with these records, and all blobs.
+    fn again<'a>(&self, log: impl Iterator<Item = &'a Vec<u8>>) -> Inner {
+        let mut next = Inner { blobs: self.blobs.clone(), ..Inner::default() };
+        for bytes in log {
+            let record = record::decode(next.fold.state.size, bytes)
+                .expect("it was written by this very store");
+            next.fold_in(&record, bytes.clone()).expect("it was folded in once already");
+        }
+        next
+    }
+
     fn commit(&mut self, draft: Draft) -> Result<Committed, StoreError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -315,6 +350,9 @@ impl Store for MemoryStore {
     fn erase(&self, erased: Erased) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let mut inner = self.inner();
+            if inner.volatile {
+                return Err(StoreError::Log("the log is only read".to_owned()));
+            }
             let sha256 = erased.sha256.clone();
             inner.blob(&sha256)?;
             inner.commit(Draft { record: Record::Erased(erased), blobs: Vec::new() })?;

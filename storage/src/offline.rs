@@ -39,7 +39,7 @@ pub fn read(directory: &Path) -> Result<Offline, OpenError> {
 }
 
 /// Opens the log; again where a file was pruned between being listed and being opened.
-fn look(directory: &Path) -> Result<(Log, Found), OpenError> {
+pub(crate) fn look(directory: &Path) -> Result<(Log, Found), OpenError> {
     let mut tries = 1;
     loop {
         match Log::open(directory, Mode::Look, SEGMENT_MAX) {
@@ -52,7 +52,7 @@ fn look(directory: &Path) -> Result<(Log, Found), OpenError> {
 }
 
 /// The log is pruned once a day: twice while it is being opened would be odd enough.
-const TRIES: usize = 3;
+pub(crate) const TRIES: usize = 3;
 
 impl Offline {
     /// Takes the state and the history out; the records stay.

@@ -211,6 +211,14 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         queue.waiting.insert(sequence, layout::parse(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::TOLD, &mut |key, value| {
+        let both = layout::name(key)?.split_once('\0');
+        let (name, alert) = both.ok_or_else(|| Broken("it knows an alert of nobody".into()))?;
+        let queue = state.outbox.0.get_mut(&destination(name)?);
+        let queue = queue.ok_or_else(|| Broken(format!("{name} has no newest number")))?;
+        queue.told.insert(alert.to_owned(), layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::ACCEPTED, &mut |key, _| {
         let (name, sequence) = layout::name_and_number(key)?;
         loaded.pending.add(&destination(name)?, sequence);
@@ -219,12 +227,13 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     if let Some(newest) = state.size.checked_sub(1) {
         state.stretch = stretch(pairs, newest / STRETCH)?;
     }
-    let found =
-        (state.subjects.len(), state.silences.len(), state.outbox.0.len(), state.outbox.len());
-    let stated = (meta.subjects, meta.silences, meta.destinations, meta.waiting);
+    let outbox = &state.outbox;
+    let known = (state.subjects.len(), state.silences.len());
+    let found = (known, outbox.0.len(), outbox.len(), outbox.told());
+    let stated = ((meta.subjects, meta.silences), meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, silences, destinations and events, and has {found:?}"
+            "it says it has {stated:?} subjects and silences, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

@@ -156,6 +156,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Acted(_) => ("acted", &["subject", "by", "uid", "act"]),
         Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
+        Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Recovered(_) => ("recovered", &["what"]),
@@ -188,7 +189,7 @@ fn did(record: &Record) -> Vec<(String, Value)> {
         Act::Silence(silence) => ("silence", Some(silence.until)),
         Act::End { .. } => ("end", None),
     };
-    let until = until.map(|until| ("until".to_owned(), json!(until)));
+    let until = until.map(|until| ("lasts".to_owned(), json!(until)));
     [("did".to_owned(), json!(did))].into_iter().chain(until).collect()
 }
 
@@ -209,8 +210,69 @@ fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::testing::run;
+    use crate::testing::{one_of_each, run};
+
+    /// One of each type, with a text wherever somebody outside may put one, and how often that is.
+    fn saying(text: &str) -> (Vec<Record>, usize) {
+        let mut places = 0;
+        let mut records = one_of_each();
+        for record in &mut records {
+            let before = places;
+            places += 1;
+            match record {
+                Record::Run(r) => {
+                    r.asked = json!({ text: text });
+                    r.evidence = Some(Recorded::Facts(Evidence::of(&json!([text]))));
+                }
+                Record::Recovered(r) => r.what = vec![text.to_owned()],
+                Record::Restored(r) => r.by = text.to_owned(),
+                Record::Erased(r) => r.reason = text.to_owned(),
+                _ => places = before,
+            }
+        }
+        (records, places)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn every_record_is_read_back_folds_the_same_and_keeps_texts_out_of_its_leaf(text in "\\PC{0,80}") {
+            let text = format!("~somebody~{text}");
+            let (mut states, (records, places)) = ([State::default(), State::default()], saying(&text));
+            let mut private_places = 0;
+            for (index, record) in (0..).zip(records) {
+                let (bytes, _) = encode(&mut record.clone()).expect("it fits");
+                let (leaf, private) = split(&bytes);
+                let within = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("~somebody~");
+                prop_assert!(!within(leaf), "{}", String::from_utf8_lossy(leaf));
+                private_places += usize::from(private.is_some_and(within));
+                let read = decode(index, &bytes).expect("a record");
+                prop_assert_eq!(&read, &record);
+                let of = |_| Some("tls/a".parse().expect("a subject"));
+                let changed = [&record, &read].map(|r| r.clone());
+                let [a, b] = &mut states;
+                prop_assert_eq!(a.apply(&changed[0], &of), b.apply(&changed[1], &of));
+            }
+            prop_assert_eq!(&states[0], &states[1]);
+            prop_assert_eq!(private_places, places);
+        }
+
+        #[test]
+        fn any_bytes_are_a_record_or_refused(leaf in prop::collection::vec(any::<u8>(), 0..300), cut in 0..2_000_usize) {
+            let _ = decode(0, &leaf);
+            for record in &mut one_of_each() {
+                let (mut bytes, _) = encode(record).expect("it fits");
+                bytes.truncate(cut);
+                let _ = (decode(0, &bytes), moment(&bytes));
+                bytes.extend(&leaf);
+                let _ = (decode(0, &bytes), moment(&bytes));
+            }
+        }
+    }
 
     fn encode(record: &mut Record) -> Result<(Vec<u8>, Option<Blob>), StoreError> {
         super::encode(record, &Seal { who: Some(7), salt: "5a".repeat(16) })

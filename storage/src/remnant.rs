@@ -92,8 +92,24 @@ impl Remnant {
     ) -> Result<(), FsError> {
         let new = log.join(NEW);
         fs::remove(&new)?;
-        let mut writer =
-            Writer { file: fs::create_new(&new)?, path: &new, at: 0, bytes: Vec::new() };
+        let written = Remnant::write_new(&new, pruned, hashes, records, image);
+        if written.is_err() {
+            // On a full disk it stands in the way of the log; where it cannot be removed either, the next one does it.
+            let _ = fs::remove(&new);
+        }
+        written?;
+        fs::rename(&new, &log.join(format!("{:020}.kept", pruned.until)))?;
+        fs::sync_dir(log)
+    }
+
+    fn write_new(
+        new: &Path,
+        pruned: &Pruned,
+        hashes: impl Iterator<Item = Result<Hash, FsError>>,
+        records: impl Iterator<Item = Result<(u64, Vec<u8>), FsError>>,
+        image: Changes,
+    ) -> Result<(), FsError> {
+        let mut writer = Writer { file: fs::create_new(new)?, path: new, at: 0, bytes: Vec::new() };
         writer.bytes.extend(header(pruned.until));
         writer.item(b'p', &serde_json::to_vec(pruned).expect("a record is plain data"), &[])?;
         let mut some = Vec::new();
@@ -118,9 +134,7 @@ impl Remnant {
         }
         writer.item(b'e', &[], &[])?;
         writer.flush()?;
-        fs::sync_data(&writer.file, &new)?;
-        fs::rename(&new, &log.join(format!("{:020}.kept", pruned.until)))?;
-        fs::sync_dir(log)
+        fs::sync_data(&writer.file, new)
     }
 
     /// Opens one, and checks all of it.

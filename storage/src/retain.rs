@@ -5,6 +5,7 @@
 //! goes on from the file and removes them. Records are read one by one: what is held is what stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use attestd_core::name::Subject;
 use attestd_core::record::{Pruned, Record};
@@ -35,6 +36,14 @@ pub(crate) fn due(
         let moment = record::moment(&log.read(index)?);
         Ok(moment.map_or(Timestamp::MAX, |(at, _)| at))
     };
+    let old = |range: &Range<u64>| -> Result<bool, StoreError> {
+        for index in range.clone() {
+            if at(index)? >= before {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
     let (oldest, mut until) = (log.oldest(), log.oldest());
     let ranges = log.ranges();
     if let Some(newest) = ranges.last().filter(|newest| newest.start < newest.end)
@@ -43,8 +52,8 @@ pub(crate) fn due(
         log.roll()?;
     }
     for range in &ranges[..ranges.len().saturating_sub(1)] {
-        // A clock that was wrong for one record removes nothing.
-        if range.is_empty() || at(range.start)?.max(at(range.end - 1)?) >= before {
+        // Each record is asked, the last first: a clock that was wrong, wherever it was, removes nothing.
+        if range.is_empty() || at(range.end - 1)? >= before || !old(range)? {
             break;
         }
         until = range.end;
@@ -73,11 +82,23 @@ pub(crate) fn keep(reader: &Reader, pruned: &Pruned) -> Result<(), StoreError> {
     let hashes = pruned_before.chain(
         (oldest..pruned.until).map(|index| Ok(leaves::hash(&log.read(index).map_err(copied)?))),
     );
-    let stays = met.stays(&fold.state);
+    let stays = with_configurations(log, met.stays(&fold.state))?;
     let records = stays.into_iter().map(|index| Ok((index, log.read(index).map_err(copied)?)));
     let image = Changes::image(&fold.state, newest_crc);
     Remnant::write(log.directory(), pruned, hashes, records, image)
         .map_err(|error| unwritten(&error))
+}
+
+/// With the configurations that the runs among these records ran under.
+fn with_configurations(log: &Log, mut stays: BTreeSet<u64>) -> Result<BTreeSet<u64>, StoreError> {
+    for index in stays.clone() {
+        if let Record::Run(run) = record::decode(index, &log.read(index)?)?
+            && log.read(run.config).is_ok()
+        {
+            stays.insert(run.config);
+        }
+    }
+    Ok(stays)
 }
 
 /// Pruning failed for now; the log is as it was.
@@ -95,6 +116,8 @@ struct Met {
     trust: Option<u64>,
     /// The two newest: a run that ended beside a reload may refer to the one before.
     configured: [Option<u64>; 2],
+    /// What befell the log itself: without its restores, older checkpoints are of another log.
+    of_log: BTreeSet<u64>,
 }
 
 impl Met {
@@ -118,6 +141,7 @@ impl Met {
         match record {
             Record::Start(_) => self.start = Some(index),
             Record::Configured(_) => self.configured = [Some(index), self.configured[0]],
+            Record::Restored(_) | Record::Erased(_) => drop(self.of_log.insert(index)),
             _ => {}
         }
         if record.trust().is_some() {
@@ -132,14 +156,17 @@ impl Met {
     fn stays(&self, state: &State) -> BTreeSet<u64> {
         let mut stays: BTreeSet<u64> =
             self.configured.iter().chain([&self.start, &self.trust]).flatten().copied().collect();
+        stays.extend(&self.of_log);
         for (subject, known) in &state.subjects {
             stays.insert(known.number);
             stays.extend(self.newest.get(subject));
             stays.extend(known.last.as_ref().map(|last| last.of));
             stays.extend(known.seen.as_ref().map(|seen| seen.of));
         }
-        let waiting = state.outbox.0.values().flat_map(|queue| queue.waiting.values());
-        stays.extend(waiting.map(|waiting| waiting.index));
+        // What waits, and what says who knows what: the end of it is told in its words.
+        let queues = state.outbox.0.values();
+        let events = queues.flat_map(|queue| queue.waiting.values().chain(queue.told.values()));
+        stays.extend(events.map(|event| event.index));
         stays.extend(state.size.checked_sub(1)); // which the projection is held against
         stays
     }

@@ -118,6 +118,14 @@ impl SledStore {
         let (log, found) = Log::open(directory, Mode::Own, segment_max)?;
         let reader = Reader { log, blobs: Blobs::of(directory) };
         let mut mended = found.mended;
+        if let Some(sha256) = reader.blobs.erasing().filter(|_| found.damage.is_none()) {
+            let what = format!("Erasing blob {sha256} had been interrupted;");
+            match writer::finish_erasing(&reader, &sha256) {
+                Ok(true) => mended.push(format!("{what} it was finished.")),
+                Ok(false) => {} // no record says that it was erased, and whoever asked was not told so
+                Err(error) => mended.push(format!("{what} it still is there: {}.", chain(&error))),
+            }
+        }
         let opened = match found.damage {
             Some(damage) => Err(damage),
             None => project(directory, &reader.log, &mut mended),
@@ -272,13 +280,12 @@ impl Store for SledStore {
     fn acknowledge(&self, destination: &DestinationName, sequence: u64) -> Result<(), StoreError> {
         let mut kept = self.shared.kept();
         let mut fold = self.shared.fold.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.state.accept(destination, sequence, sequence).is_empty() {
-            return Ok(());
-        }
+        let accepted = fold.state.accept(destination, sequence, sequence).pop();
+        let Some(accepted) = accepted else { return Ok(()) };
         drop(fold);
         if self.shared.damaged.is_none() {
             let fold = self.shared.fold.read().unwrap_or_else(PoisonError::into_inner);
-            kept.accepted(destination, sequence, &self.shared.reader, &fold.state);
+            kept.accepted(destination, accepted, &self.shared.reader, &fold.state);
         }
         Ok(())
     }

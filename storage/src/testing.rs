@@ -11,7 +11,7 @@ use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Acted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered,
-    Restored, Run, Same, Start, Ticked, Why,
+    Restated, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
@@ -175,6 +175,13 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         acted("tls/a", 4, take(50)),
         acted("attestd/daemon", 5, silence(60)),
         acted("attestd/daemon", 5, Act::End { of: 8 }),
+        Record::Restated(Restated {
+            at: at(5),
+            subject: "tls/a".parse().expect("a subject"),
+            kind: "tls".to_owned(),
+            status: Status::Fail,
+            events: vec![event(Change::Restated)],
+        }),
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
@@ -226,6 +233,7 @@ fn alerts() -> Alerts {
             severity: Severity::Critical,
             tier: None,
             worst: Severity::Critical,
+            not_yet: Vec::new(),
         }),
         repeats: 0,
         waits_since: Some(at(0)),

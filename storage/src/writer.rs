@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::blobs;
 use crate::frame;
-use crate::fs::chain;
+use crate::fs::{FsError, chain};
 use crate::garbage::Garbage;
+use crate::reader::Reader;
 use crate::record::{self, Seal};
 use crate::store::{Shared, origins_of};
 
@@ -212,15 +213,18 @@ impl Group<'_> {
         if let Err(gone @ (StoreError::Missing(_) | StoreError::Erased(_))) = blobs.read(&sha256) {
             return Err(gone);
         }
+        let stays = |error: FsError| {
+            let error = chain(&error);
+            StoreError::Missing(format!("blob {sha256}, which cannot be removed ({error})"))
+        };
+        if let Some(before) = blobs.erasing().filter(|before| *before != sha256) {
+            finish_erasing(&self.shared.reader, &before).map_err(stays)?;
+        }
+        blobs.begin_erasing(&sha256).map_err(stays)?;
         let (record, bytes) =
             self.prepare(Draft { record: Record::Erased(erased), blobs: Vec::new() })?;
         self.write_one(record, bytes)?;
-        blobs.erase(&sha256).map_err(|error| {
-            StoreError::Missing(format!(
-                "blob {sha256}, which cannot be removed ({})",
-                chain(&error)
-            ))
-        })
+        blobs.erase(&sha256).and_then(|()| blobs.end_erasing()).map_err(stays)
     }
 
     fn write_one(&mut self, record: Record, bytes: Vec<u8>) -> Result<(), StoreError> {
@@ -258,6 +262,21 @@ impl Group<'_> {
             self.shared.kept().mended.drain(..count);
         }
     }
+}
+
+/// Ends an erasing that was begun, and that a crash or the disk cut off: the blob goes if a record says so.
+pub(crate) fn finish_erasing(reader: &Reader, sha256: &str) -> Result<bool, FsError> {
+    let says_so = |index: u64| {
+        let bytes = reader.log.read(index).unwrap_or_default();
+        bytes.starts_with(br#"{"t":"erased""#)
+            && matches!(record::decode(index, &bytes), Ok(Record::Erased(r)) if r.sha256 == sha256)
+    };
+    let erased = (reader.log.oldest()..reader.log.len()).rev().any(says_so);
+    if erased {
+        reader.blobs.erase(sha256)?;
+    }
+    reader.blobs.end_erasing()?;
+    Ok(erased)
 }
 
 /// What is said when the thread is gone.

@@ -4,46 +4,16 @@
 //!     time attestd evidence verify OUT
 //!     time python3 daemon/src/evidence/verify.py OUT
 
-use std::collections::BTreeMap;
-
 use attestd_tests::packs::log::{Log, key};
-use serde_json::{Value, json};
-
-/// Quarters of an hour that are simulated before the newest runs are repeated.
-const QUARTERS: u32 = 96;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(out), Some(records)) = (arguments.next(), arguments.next()) else {
         return Err("usage: pack OUT RECORDS".into());
     };
-    let records: usize = records.to_string_lossy().parse()?;
-    let log = Log::simulated(1, QUARTERS);
-    let mut newest: BTreeMap<u64, Value> = BTreeMap::new();
-    for index in 0..log.records.len() {
-        let leaf = log.leaf(index);
-        match (leaf["t"].as_str(), leaf["of"].as_u64().unwrap_or(index as u64)) {
-            (Some("run" | "same"), of) => {
-                let number = |leaf: &Value, index| leaf["who"].as_u64().unwrap_or(index);
-                let number = number(&log.leaf(usize::try_from(of)?), of);
-                let again = json!({ "t": "same", "at": leaf["at"], "of": of, "trigger": "change", "next": leaf["next"] });
-                newest.insert(number, again);
-            }
-            (Some("retired"), _) => drop(newest.remove(&leaf["who"].as_u64().unwrap_or_default())),
-            (Some("missed"), _) => {
-                if let Some(again) = newest.get_mut(&leaf["who"].as_u64().unwrap_or_default()) {
-                    again["next"] = leaf["next"].clone();
-                }
-            }
-            _ => {}
-        }
-    }
-    let again: Vec<(String, Option<String>)> =
-        newest.values().map(|leaf| (leaf.to_string(), None)).collect();
-    let more = records.saturating_sub(log.records.len());
-    let all = log.records.iter().cloned().chain(again.iter().cycle().take(more).cloned());
-    let large = Log::of(all.collect(), log.blobs.clone(), log.end);
-    let manifest = large.export(&key(), &large.wish(), out.as_ref())?;
+    let (key, records) = (key(), records.to_string_lossy().parse()?);
+    let log = Log::long(records, &key);
+    let manifest = log.export(&key, &log.wish(), out.as_ref())?;
     println!("{} records", manifest.records);
     Ok(())
 }

@@ -79,7 +79,7 @@ async fn read_url(
     ca_bundle: Option<&Path>,
 ) -> Result<Evidence, ProbeError> {
     let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
-    let mut answer = http::open(&asked, ca_bundle, export::EXPORT_MAX).await?;
+    let mut answer = http::open(&asked, ca_bundle, export::EXPORT_MAX, http::TOTAL_MAX).await?;
     check_status(answer.status, url, &code)?;
     let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_MAX);
     let (wanted, shown) = (code.0.clone(), url.to_owned());

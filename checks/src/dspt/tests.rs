@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{build, hold, try_build};
+use crate::fixtures::{build, hold, refuses, try_build};
 
 #[tokio::test]
 async fn every_fixture_holds() {
@@ -8,26 +8,29 @@ async fn every_fixture_holds() {
 
 #[test]
 fn every_mistake_in_the_settings_is_told() {
-    for (settings, part) in [
-        ("csv = \"dspt\"", "needs `codes`"),
-        ("codes = []\ncsv = \"dspt\"", "at least one ODS code"),
-        ("codes = [\"8ZZ-99\"]\ncsv = \"dspt\"", "1 to 12 letters and digits"),
-        ("codes = [\"8ZZ99\"]", "needs `csv`"),
-        ("codes = [\"8ZZ99\"]\nsource = \"pages\"\ncsv = \"d\"", "did you mean `page`?"),
-        ("codes = [\"8ZZ99\"]\ncsv = \"http://example.org/x.csv\"", "https://"),
-        ("codes = [\"8ZZ99\"]\nsource = \"page\"\npage = \"https://example.org/\"", "needs {ODS}"),
-        ("codes = [\"8ZZ99\"]\nsource = \"page\"\ncsv = \"d\"", "no use"),
-        ("codes = [\"8ZZ99\"]\npage = \"https://example.org/{ODS}\"\ncsv = \"d\"", "no use"),
-        ("codes = [\"8ZZ99\"]\ncsv = \"d\"\nclaim = \"met\"", "one of standards_exceeded"),
-        (
-            "codes = [\"8ZZ99\"]\ncsv = \"d\"\nimprovement_plan_until = \"soon\"",
-            "a date that exists",
-        ),
-        ("code = [\"8ZZ99\"]\ncsv = \"d\"", "did you mean `codes`?"),
-    ] {
-        let (_, errors) = try_build(&KIND, settings, Path::new("/nowhere"), None);
-        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
-    }
+    refuses(
+        &KIND,
+        &[
+            ("csv = \"dspt\"", "needs `codes`"),
+            ("codes = []\ncsv = \"dspt\"", "at least one ODS code"),
+            ("codes = [\"8ZZ-99\"]\ncsv = \"dspt\"", "1 to 12 letters and digits"),
+            ("codes = [\"8ZZ99\"]", "needs `csv`"),
+            ("codes = [\"8ZZ99\"]\nsource = \"pages\"\ncsv = \"d\"", "did you mean `page`?"),
+            ("codes = [\"8ZZ99\"]\ncsv = \"http://example.org/x.csv\"", "https://"),
+            (
+                "codes = [\"8ZZ99\"]\nsource = \"page\"\npage = \"https://example.org/\"",
+                "needs {ODS}",
+            ),
+            ("codes = [\"8ZZ99\"]\nsource = \"page\"\ncsv = \"d\"", "no use"),
+            ("codes = [\"8ZZ99\"]\npage = \"https://example.org/{ODS}\"\ncsv = \"d\"", "no use"),
+            ("codes = [\"8ZZ99\"]\ncsv = \"d\"\nclaim = \"met\"", "one of standards_exceeded"),
+            (
+                "codes = [\"8ZZ99\"]\ncsv = \"d\"\nimprovement_plan_until = \"soon\"",
+                "a date that exists",
+            ),
+            ("code = [\"8ZZ99\"]\ncsv = \"d\"", "did you mean `codes`?"),
+        ],
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::fixtures::{build, hold, try_build};
+use crate::fixtures::{build, hold, refuses};
 use crate::look::testing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wiremock::matchers::{any, header};
@@ -16,22 +16,22 @@ async fn every_fixture_holds() {
 #[test]
 fn every_mistake_in_the_settings_is_told() {
     let one = "servers = [\"https://fhir.example.org/r4\"]\n";
-    for (settings, part) in [
-        ("".to_owned(), "needs `servers`"),
-        ("servers = []".to_owned(), "names no server"),
-        ("servers = [\"http://fhir.example.org\"]".to_owned(), "https://"),
-        ("servers = [\"https://a:b@fhir.example.org\"]".to_owned(), "no user or password"),
-        ("servers = [\"https://fhir.example.org/r4?a=b\"]".to_owned(), "no base URL"),
-        ("servers = [\"https://fhir.example.org/metadata\"]".to_owned(), "before /metadata"),
-        ("servers = [\"a.json\", \"a.json\"]".to_owned(), "named twice"),
-        (format!("{one}fhir_version = \"R4\""), "numbers with dots"),
-        (format!("{one}fhir_version = \"\""), "numbers with dots"),
-        (format!("{one}software_version = \" \""), "is empty"),
-        (format!("{one}fhir = \"4.0\""), "no key `fhir`"),
-    ] {
-        let (_, errors) = try_build(&KIND, &settings, Path::new("/nowhere"), None);
-        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
-    }
+    refuses(
+        &KIND,
+        &[
+            ("".to_owned(), "needs `servers`"),
+            ("servers = []".to_owned(), "`servers` is empty"),
+            ("servers = [\"http://fhir.example.org\"]".to_owned(), "https://"),
+            ("servers = [\"https://a:b@fhir.example.org\"]".to_owned(), "no user or password"),
+            ("servers = [\"https://fhir.example.org/r4?a=b\"]".to_owned(), "no base URL"),
+            ("servers = [\"https://fhir.example.org/metadata\"]".to_owned(), "before /metadata"),
+            ("servers = [\"a.json\", \"a.json\"]".to_owned(), "named twice"),
+            (format!("{one}fhir_version = \"R4\""), "numbers with dots"),
+            (format!("{one}fhir_version = \"\""), "numbers with dots"),
+            (format!("{one}software_version = \" \""), "is empty"),
+            (format!("{one}fhir = \"4.0\""), "no key `fhir`"),
+        ],
+    );
 }
 
 fn now() -> Timestamp {

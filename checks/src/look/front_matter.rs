@@ -96,6 +96,7 @@ fn field(value: toml::Value) -> Field {
         toml::Value::String(text) => Field::Text(text),
         toml::Value::Datetime(date) => Field::Text(date.to_string()),
         toml::Value::Integer(number) => Field::Text(number.to_string()),
+        toml::Value::Float(number) => Field::Text(number.to_string()),
         toml::Value::Array(values) => {
             let text = |value: toml::Value| value.as_str().map(str::to_owned);
             values.into_iter().map(text).collect::<Option<_>>().map_or(Field::Other, Field::List)

@@ -102,7 +102,7 @@ pub async fn get(url: &Url, ca_bundle: Option<&Path>) -> Result<Answer, Reason> 
 
 /// Fetches the whole of what is asked for.
 pub async fn fetch(request: Request<'_>) -> Result<Answer, Reason> {
-    let mut answering = ask(request).await?;
+    let mut answering = ask(request, TOTAL_MAX).await?;
     let mut body = Vec::new();
     while let Some(chunk) = answering.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -111,14 +111,19 @@ pub async fn fetch(request: Request<'_>) -> Result<Answer, Reason> {
     Ok(Answer { status, url, body, content_type, validators })
 }
 
-/// Asks for `url` and returns once the headers are there; at most `body_max` bytes can then be read.
-pub async fn open(url: &Url, ca_bundle: Option<&Path>, body_max: u64) -> Result<Answering, Reason> {
-    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None }).await
+/// Asks for `url` and returns once the headers are there; at most `body_max` bytes can then be read, `within` that time.
+pub async fn open(
+    url: &Url,
+    ca_bundle: Option<&Path>,
+    body_max: u64,
+    within: Duration,
+) -> Result<Answering, Reason> {
+    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None }, within).await
 }
 
-async fn ask(request: Request<'_>) -> Result<Answering, Reason> {
+async fn ask(request: Request<'_>, within: Duration) -> Result<Answering, Reason> {
     let Request { url, ca_bundle, body_max, accept, known } = request;
-    let client = client(is_loopback(url), ca_bundle.map(Path::to_path_buf)).await?;
+    let client = client(is_loopback(url), ca_bundle.map(Path::to_path_buf), within).await?;
     let asked = url.to_string();
     let mut asking =
         client.get(url.clone()).header(ACCEPT_ENCODING, "identity").header(ACCEPT, accept);
@@ -189,7 +194,11 @@ impl Answering {
     }
 }
 
-async fn client(loopback: bool, ca_bundle: Option<PathBuf>) -> Result<reqwest::Client, Reason> {
+async fn client(
+    loopback: bool,
+    ca_bundle: Option<PathBuf>,
+    within: Duration,
+) -> Result<reqwest::Client, Reason> {
     let build = move || {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(ca_bundle.as_deref())?)
@@ -199,7 +208,7 @@ async fn client(loopback: bool, ca_bundle: Option<PathBuf>) -> Result<reqwest::C
             .referer(false)
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_MAX)
-            .timeout(TOTAL_MAX)
+            .timeout(within)
             .pool_max_idle_per_host(0);
         if loopback {
             builder = builder.no_proxy();
@@ -310,7 +319,7 @@ const BUNDLE_MAX: u64 = 4 * 1024 * 1024;
 /// Until connected, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Until the last byte.
-const TOTAL_MAX: Duration = Duration::from_secs(30);
+pub const TOTAL_MAX: Duration = Duration::from_secs(30);
 /// How long a reader may be slow.
 const SLOW_WINDOW: Duration = Duration::from_secs(10);
 /// What must come within that time, in bytes: 1 KiB a second.

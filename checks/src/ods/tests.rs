@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::fixtures::{build, hold, try_build};
+use crate::fixtures::{build, hold, refuses};
 use wiremock::matchers::{header, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -12,19 +12,19 @@ async fn every_fixture_holds() {
 
 #[test]
 fn every_mistake_in_the_settings_is_told() {
-    for (settings, part) in [
-        ("", "needs `codes`"),
-        ("codes = []", "at least one ODS code"),
-        ("codes = [\"8ZZ-99\"]", "1 to 12 letters and digits"),
-        ("codes = [\"8ZZ99\", \"8ZZ98\"]\nname = \"A LTD\"", "of one organisation"),
-        ("codes = [\"8ZZ99\"]\nname = \" \"", "is empty"),
-        ("codes = [\"8ZZ99\"]\nrecords = \"https://example.org/\"", "needs {ODS}"),
-        ("codes = [\"8ZZ99\"]\nrecords = \"http://example.org/{ODS}\"", "https://"),
-        ("codes = [\"8ZZ99\"]\nrecord = \"x\"", "did you mean `records`?"),
-    ] {
-        let (_, errors) = try_build(&KIND, settings, Path::new("/nowhere"), None);
-        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
-    }
+    refuses(
+        &KIND,
+        &[
+            ("", "needs `codes`"),
+            ("codes = []", "`codes` is empty"),
+            ("codes = [\"8ZZ-99\"]", "1 to 12 letters and digits"),
+            ("codes = [\"8ZZ99\", \"8ZZ98\"]\nname = \"A LTD\"", "of one organisation"),
+            ("codes = [\"8ZZ99\"]\nname = \" \"", "is empty"),
+            ("codes = [\"8ZZ99\"]\nrecords = \"https://example.org/\"", "needs {ODS}"),
+            ("codes = [\"8ZZ99\"]\nrecords = \"http://example.org/{ODS}\"", "https://"),
+            ("codes = [\"8ZZ99\"]\nrecord = \"x\"", "did you mean `records`?"),
+        ],
+    );
 }
 
 fn now() -> Timestamp {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{build, hold, try_build};
+use crate::fixtures::{build, hold, refuses};
 
 #[tokio::test]
 async fn every_fixture_holds() {
@@ -8,18 +8,19 @@ async fn every_fixture_holds() {
 
 #[test]
 fn every_mistake_in_the_settings_is_told() {
-    for (settings, part) in [
-        ("", "needs `documents`"),
-        ("documents = []", "at least one path or glob"),
-        ("documents = [\"a**b\"]", "is no glob"),
-        ("documents = [3]", "text in quotes"),
-        ("documents = [\"p\"]\ninterval = \"1 moon\"", "is no period"),
-        ("register = \"r.xlsx\"", ".csv or .toml"),
-        ("document = [\"p\"]", "did you mean `documents`?"),
-    ] {
-        let (_, errors) = try_build(&KIND, settings, Path::new("/nowhere"), None);
-        assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
-    }
+    refuses(
+        &KIND,
+        &[
+            ("", "needs `documents`"),
+            ("documents = []", "at least one path or glob"),
+            ("documents = [\"a**b\"]", "is no glob"),
+            ("documents = [3]", "text in quotes"),
+            ("documents = [\"p\"]\ninterval = \"1 moon\"", "is no period"),
+            ("register = \"r.xls\"", ".csv, .toml or .xlsx"),
+            ("register = \"r.csv\"\nsheet = \"A\"", "only a workbook"),
+            ("document = [\"p\"]", "did you mean `documents`?"),
+        ],
+    );
 }
 
 #[tokio::test]
@@ -62,4 +63,62 @@ fn the_folder_of_a_glob_is_watched() {
     ] {
         assert_eq!(fixed_part(glob), PathBuf::from(folder), "{glob}");
     }
+}
+
+/// The days of these documents and registers that other programs made stand in `checks/fixtures/foreign`.
+fn foreign(names: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in names {
+        let from = format!("{}/fixtures/foreign/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(from, directory.path().join(name)).expect("copied");
+    }
+    directory
+}
+
+async fn statuses(check: &dyn Check, now: &str) -> Vec<(String, String)> {
+    let now = now.parse().expect("a time");
+    let mut all = Vec::new();
+    for target in check.targets().await.expect("targets") {
+        let status = match check.probe(Look { target: &target, before: None, now }).await {
+            Ok(evidence) => {
+                check.judge(&evidence, now).expect("its own").status().as_str().to_owned()
+            }
+            Err(error) => error.reason.message,
+        };
+        all.push((target.name.to_string(), status));
+    }
+    all
+}
+
+#[tokio::test]
+async fn documents_of_foreign_formats_are_judged_by_what_they_say() {
+    let names =
+        ["policy.docx", "policy.odt", "policy-table.odt", "policy.pdf", "policy-encrypted.pdf"];
+    let directory = foreign(&names);
+    let check = build(&KIND, "documents = [\"policy*\"]", directory.path(), None);
+    for (now, expected) in [("2026-11-22T12:00:00Z", "pass"), ("2027-06-13T12:00:00Z", "fail")] {
+        let told = statuses(&*check, now).await;
+        assert_eq!(told.len(), 5, "{told:?}");
+        for (name, status) in told {
+            match name.as_str() {
+                "policy-encrypted.pdf" => assert!(status.contains("encrypted"), "{status}"),
+                _ => assert_eq!(status, expected, "{name} at {now}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_workbook_is_a_register() {
+    let directory = foreign(&["register.xlsx"]);
+    let check = build(&KIND, "register = \"register.xlsx\"", directory.path(), None);
+    let told = statuses(&*check, "2026-11-22T12:00:00Z").await;
+    let [access, backup, incident, secure, training] = told.as_slice() else { panic!("{told:?}") };
+    for (row, name) in [(access, "access"), (backup, "backup"), (incident, "incident")] {
+        assert_eq!((row.0.as_str(), row.1.as_str()), (name, "pass"));
+    }
+    let place =
+        "row 6 of register.xlsx, sheet Register: column `last_done` (C6): it holds the error #REF!";
+    assert!(secure.1.starts_with(place), "{}", secure.1);
+    assert!(training.1.contains("(C7)") && training.1.contains("(D7)"), "{}", training.1);
 }

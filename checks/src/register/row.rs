@@ -50,12 +50,13 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn wrong(&mut self, column: &str, expected: &str) {
-        self.errors.push(format!("column `{column}`: expected {expected}"));
+        self.errors.push(format!("{}: expected {expected}", self.raw.place(column)));
     }
 
     fn wrong_cell(&mut self, column: &str, expected: &str, cell: &str) {
         let shown: String = cell.chars().take(SHOWN_MAX).collect();
-        self.errors.push(format!("column `{column}`: expected {expected}, not {shown:?}"));
+        let place = self.raw.place(column);
+        self.errors.push(format!("{place}: expected {expected}, not {shown:?}"));
     }
 
     fn text(&mut self, column: &'static str) -> Option<String> {

@@ -1,16 +1,21 @@
-//! Reads the register's CSV or TOML to rows of text by column.
+//! Reads the register's CSV, TOML or sheet to rows of text by column.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use attestd_core::Reason;
 use attestd_core::settings::did_you_mean;
 
 use super::{ERRORS_MAX, SHOWN_MAX};
+use crate::foreign::sheet::{Sheet, SheetCell, letters};
 use crate::look::document;
 
 /// A row as text by column.
+#[derive(Default)]
 pub(super) struct Raw {
     pub(super) number: usize,
+    /// How a spreadsheet calls its columns, where it is of one.
+    letters: Arc<BTreeMap<&'static str, String>>,
     pub(super) cells: BTreeMap<&'static str, String>,
     pub(super) errors: Vec<String>,
 }
@@ -22,6 +27,14 @@ pub(super) struct RawTable {
 }
 
 impl Raw {
+    /// How messages call a column of it: in a sheet by the cell too.
+    pub(super) fn place(&self, column: &str) -> String {
+        match self.letters.get(column) {
+            Some(letters) => format!("column `{column}` ({letters}{})", self.number),
+            None => format!("column `{column}`"),
+        }
+    }
+
     /// What stands in `column`; empty where nothing does.
     pub(super) fn cell(&self, column: &str) -> &str {
         self.cells.get(column).map_or("", |cell| cell.as_str())
@@ -55,7 +68,7 @@ pub(super) fn read_csv(bytes: &[u8], file: &str) -> Result<RawTable, Reason> {
         if rows.len() == ROWS_MAX {
             return Err(refuse("limit_rows", format!("it has over {ROWS_MAX} rows")));
         }
-        let mut raw = Raw { number: at + 2, cells: BTreeMap::new(), errors: Vec::new() };
+        let mut raw = Raw { number: at + 2, ..Raw::default() };
         if record.len() > known.len() {
             raw.errors.push(format!(
                 "it has {} cells and the header {} (a comma inside a cell needs quotes round the cell)",
@@ -70,7 +83,42 @@ pub(super) fn read_csv(bytes: &[u8], file: &str) -> Result<RawTable, Reason> {
             };
             match std::str::from_utf8(cell) {
                 Ok(cell) => raw.put(column, cell),
-                Err(_) => raw.errors.push(format!("column `{column}`: it is not UTF-8")),
+                Err(_) => raw.wrong(column, "it is not UTF-8"),
+            }
+        }
+        rows.push(raw);
+    }
+    Ok(RawTable { rows, unknown_columns })
+}
+
+/// Takes the rows of a sheet.
+pub(super) fn read_sheet(sheet: Sheet, file: &str) -> Result<RawTable, Reason> {
+    let refuse = |code: &str, message: String| Reason::new(code, format!("{file}: {message}"));
+    let names: Vec<String> = sheet.header.iter().map(|(_, name)| column(name)).collect();
+    let unknown_columns = check_columns(&names).map_err(|message| refuse("bad_header", message))?;
+    let known: BTreeMap<u32, &'static str> = sheet
+        .header
+        .iter()
+        .zip(&names)
+        .filter_map(|((at, _), name)| Some((*at, known_column(name)?)))
+        .collect();
+    let places = Arc::new(known.iter().map(|(at, name)| (*name, letters(*at))).collect());
+    if sheet.rows.len() > ROWS_MAX {
+        return Err(refuse("limit_rows", format!("it has over {ROWS_MAX} rows")));
+    }
+    let mut rows = Vec::new();
+    for row in sheet.rows {
+        let number = usize::try_from(row.number).expect("32 bits fit");
+        let mut raw = Raw { number, letters: Arc::clone(&places), ..Raw::default() };
+        for (at, cell) in row.cells {
+            match (known.get(&at), cell) {
+                (Some(column), SheetCell::Text(text)) => raw.put(column, &text),
+                (Some(column), SheetCell::Failed(what)) => {
+                    let what: String =
+                        what.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
+                    raw.wrong(column, &format!("it holds the error {what}"));
+                }
+                (None, _) => {}
             }
         }
         rows.push(raw);
@@ -101,7 +149,7 @@ pub(super) fn read_toml(bytes: &[u8], file: &str) -> Result<RawTable, Reason> {
     }
     let (mut rows, mut unknown) = (Vec::new(), BTreeSet::new());
     for (at, value) in values.iter().enumerate() {
-        let mut raw = Raw { number: at + 1, cells: BTreeMap::new(), errors: Vec::new() };
+        let mut raw = Raw { number: at + 1, ..Raw::default() };
         for (name, value) in value.as_table().ok_or_else(shape)? {
             let Some(known) = known_column(name) else {
                 unknown.insert(name.clone());
@@ -109,7 +157,7 @@ pub(super) fn read_toml(bytes: &[u8], file: &str) -> Result<RawTable, Reason> {
             };
             match cell(value) {
                 Some(cell) => raw.put(known, &cell),
-                None => raw.errors.push(format!("column `{known}`: expected text or a date")),
+                None => raw.wrong(known, "expected text or a date"),
             }
         }
         rows.push(raw);
@@ -134,13 +182,16 @@ fn cell(value: &toml::Value) -> Option<String> {
 }
 
 impl Raw {
+    fn wrong(&mut self, column: &str, what: &str) {
+        self.errors.push(format!("{}: {what}", self.place(column)));
+    }
+
     fn put(&mut self, column: &'static str, cell: &str) {
         let cell = cell.trim();
         if cell.len() > CELL_MAX {
-            self.errors.push(format!("column `{column}`: it is over {CELL_MAX} bytes"));
+            self.wrong(column, &format!("it is over {CELL_MAX} bytes"));
         } else if !FREE_TEXT.contains(&column) && cell.chars().any(char::is_control) {
-            self.errors
-                .push(format!("column `{column}`: it holds a line break or control character"));
+            self.wrong(column, "it holds a line break or control character");
         } else if !FREE_TEXT.contains(&column) {
             self.cells.insert(column, cell.to_owned());
         }

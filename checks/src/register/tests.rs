@@ -5,6 +5,7 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
+use crate::foreign::sheet::{SheetCell, SheetRow};
 
 fn people() -> BTreeSet<PersonId> {
     ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect()
@@ -44,6 +45,56 @@ fn a_row_is_read_from_csv_with_a_mark_quotes_and_both_dates() {
     assert_eq!(row.expires, Some(date(2027, 6, 12)));
     assert_eq!(row.owner.as_ref().map(PersonId::as_str), Some("alex-owner"));
     assert_eq!(register.ignored, Ignored::default());
+}
+
+fn sheet(rows: &[(u32, &[&str])]) -> Result<Register, Reason> {
+    let numbered = |cells: &[&str]| -> Vec<(u32, SheetCell)> {
+        let cell = |(at, text): (usize, &&str)| {
+            let at = u32::try_from(at).expect("small");
+            let cell = match text.strip_prefix('#') {
+                Some(_) => SheetCell::Failed((*text).to_owned()),
+                None => SheetCell::Text((*text).to_owned()),
+            };
+            (at + 1, cell)
+        };
+        cells.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(cell).collect()
+    };
+    let header = (1..).zip(["id", "kind", "owner", "Last done"].map(str::to_owned)).collect();
+    let row =
+        |(number, cells): &(u32, &[&str])| SheetRow { number: *number, cells: numbered(cells) };
+    let rows = rows.iter().map(row).collect();
+    of_sheet(Sheet { name: "Duties".to_owned(), header, rows }, "register.xlsx", &people())
+}
+
+#[test]
+fn a_mistake_in_a_sheet_names_its_sheet_row_column_and_cell() {
+    let register = sheet(&[
+        (2, &["good", "policy_review", "alex-owner", "2026-06-12"]),
+        (7, &["a", "policy_review", "nobody", "46185"]),
+        (8, &["b", "policy_review", "", "#REF!"]),
+        (9, &["A b", "policy_review"]),
+        (10, &["c", "policy_review"]),
+        (12, &["c", "policy_review"]),
+    ])
+    .expect("a register");
+    let told = reasons(&register);
+    for (at, parts) in [
+        (
+            0,
+            &["row 7 of register.xlsx, sheet Duties", "`owner` (D7)", "`last_done` (E7)", "46185"]
+                [..],
+        ),
+        (1, &["row 8", "`last_done` (E8): it holds the error #REF!"][..]),
+        (2, &["row 9", "`id` (B9): expected 1 to 64"][..]),
+        (3, &["`id` (B10)", "rows 10, 12"][..]),
+    ] {
+        for part in parts {
+            assert!(told[at].contains(part), "{part}: {}", told[at]);
+        }
+    }
+    let claimed = register.claimed(&["policy_review"]);
+    assert!(claimed[0].row.as_ref().is_ok_and(|row| row.last_done == Done::On(date(2026, 6, 12))));
+    assert_eq!(claimed.len(), 5, "the others stand, as they are");
 }
 
 #[test]

@@ -70,6 +70,9 @@ pub struct Told {
     pub tier: Option<Tier>,
     /// The worst severity it had had by then.
     pub worst: Severity,
+    /// The people whose turn had not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_yet: Vec<PersonId>,
 }
 
 /// Where an alert stands.
@@ -310,9 +313,6 @@ impl Alert {
         }
         let told = self.told.as_ref().filter(|_| change.closes());
         let worst = told.map_or(self.worst, |told| told.worst);
-        if !muted {
-            self.told = Some(self.as_told(now));
-        }
         let People { taken, order, .. } = &policy.people;
         let taken = taken.get(&self.finding.key).filter(|taken| now < taken.until);
         let turn = usize::try_from(self.handed_on).unwrap_or(usize::MAX);
@@ -322,12 +322,16 @@ impl Alert {
         let told = turn.max(usize::from(overdue)).saturating_add(1);
         let by = taken.map(|taken| &taken.by);
         let not_yet = order.iter().skip(told).filter(|person| by != Some(*person));
+        let not_yet: Vec<PersonId> = not_yet.cloned().collect();
+        if !muted {
+            self.told = Some(Told { not_yet: not_yet.clone(), ..self.as_told(now) });
+        }
         AlertEvent {
             number: (change == Change::Repeated).then_some(self.repeats),
             muted,
             with: by.or(next).cloned(),
             taken_until: taken.map(|taken| taken.until),
-            not_yet: not_yet.cloned().collect(),
+            not_yet,
             ..AlertEvent::new(change, self.finding.clone(), worst, self.since)
         }
     }
@@ -335,7 +339,8 @@ impl Alert {
     /// What is told when it is told as it is now.
     fn as_told(&self, at: Timestamp) -> Told {
         let Alert { finding, worst, .. } = self;
-        Told { at, severity: finding.severity, tier: finding.tier, worst: *worst }
+        let Finding { severity, tier, .. } = *finding;
+        Told { at, severity, tier, worst: *worst, not_yet: Vec::new() }
     }
 
     /// When a tick would change this alert.

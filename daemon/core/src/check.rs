@@ -174,6 +174,12 @@ impl ProbeError {
     pub fn new(code: &str, message: impl Into<String>) -> ProbeError {
         Reason::new(code, message).into()
     }
+
+    /// The target left the configuration while a look at it was on its way.
+    pub fn no_target(name: &TargetName) -> ProbeError {
+        let message = format!("{name} is no target of this check any more");
+        ProbeError::new("target_unknown", message)
+    }
 }
 
 impl From<Reason> for ProbeError {
@@ -243,10 +249,17 @@ pub struct CheckKind {
     pub endpoints: bool,
     /// How often it looks unless told otherwise: `6h`, or a cron line.
     pub every: &'static str,
-    /// How long one run may take (30 s at most).
+    /// How long one run may take: 30 s at most, but for a file of hundreds of megabytes.
     pub timeout: Duration,
     /// Makes the check from its settings; what is wrong goes to the settings' problems, all of it.
     pub build: fn(&Settings<'_>, &Context) -> Option<Box<dyn Check>>,
+}
+
+/// What reads documents of foreign formats away from the daemon: a parser's stack overflow cannot be caught, and its
+/// memory cannot be bounded, within the process that must go on.
+pub trait Worker: std::fmt::Debug + Send + Sync {
+    /// What `request` is answered with. Whatever goes wrong with the work is a reason.
+    fn work(&self, request: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, Reason>>;
 }
 
 /// What the configuration as a whole tells every check.
@@ -258,6 +271,8 @@ pub struct Context {
     pub people: BTreeSet<PersonId>,
     /// A PEM file of extra trust anchors for fetching sources.
     pub ca_bundle: Option<PathBuf>,
+    /// What reads documents of foreign formats; without one they are unseen.
+    pub worker: Option<Arc<dyn Worker>>,
     /// Deadlines that the configuration overrides: `[[deadline]]`, by table and key (`dspt`, `2025-26`).
     pub deadlines: Vec<Deadline>,
 }

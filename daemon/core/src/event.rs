@@ -31,6 +31,8 @@ pub enum Change {
     Resolved,
     /// Its subject left the configuration.
     Retired,
+    /// It fires, which this destination was not told, or not so (D7).
+    Restated,
 }
 
 impl Change {
@@ -45,6 +47,7 @@ impl Change {
             Change::HandedOn => "handed_on",
             Change::Resolved => "resolved",
             Change::Retired => "retired",
+            Change::Restated => "restated",
         }
     }
 
@@ -87,7 +90,8 @@ pub struct AlertEvent {
     /// The labels that its check had; decided at commit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
-    /// Who is to be told, with each destination's gap-free sequence number; decided at commit (D3).
+    /// Who is to be told, with each destination's gap-free sequence number; decided at commit (D3). Where a draft names
+    /// destinations, without numbers yet, only those are told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<Addressed>,
 }
@@ -143,6 +147,10 @@ pub struct Route {
     /// Which events of those.
     #[serde(default, skip_serializing_if = "Only::is_everything")]
     pub only: Only,
+    /// Whether it is posted all that fires anyhow, or is a record of what happened: what it knows is not held against
+    /// what is so (D7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stateless: bool,
 }
 
 /// Which events a destination takes where its rule says nothing else.
@@ -215,10 +223,24 @@ impl AlertEvent {
     }
 }
 
+/// Who takes an event: whose rule accepts it, but for people whose turn has not come, and, where it concerns one person
+/// who takes it, but for all other people.
+pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) -> Vec<&'r Route> {
+    let turn = |route: &Route| route.destination.person().is_none_or(|one| !not_yet.contains(&one));
+    let takes = |route: &&Route| route.accepts(of) && turn(route);
+    let mut takers: Vec<&Route> = routes.iter().filter(takes).collect();
+    let concerns = of.finding.concerns();
+    let alone = |route: &&Route| concerns.is_some() && route.destination.person() == concerns;
+    if takers.iter().any(|route| alone(route)) {
+        takers.retain(|route| route.destination.person().is_none() || alone(route));
+    }
+    takers
+}
+
 impl Route {
     /// A route without a rule of its own.
     pub fn new(destination: DestinationName, takes: Takes) -> Route {
-        Route { destination, takes, only: Only::default() }
+        Route { destination, takes, only: Only::default(), stateless: false }
     }
 
     /// Whether an alert like this is told there.

@@ -5,6 +5,7 @@ pub mod alert;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod level;
 pub mod maintenance;
 pub mod merkle;
 pub mod name;
@@ -21,7 +22,7 @@ pub mod text;
 pub mod time;
 
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
-pub use check::{ProbeError, Reason, Target, Unseen};
+pub use check::{ProbeError, Reason, Target, Unseen, Worker};
 pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
 pub use jiff::Timestamp;
 pub use jiff::civil::Date;

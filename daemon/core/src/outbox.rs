@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Addressed, AlertEvent, Change, Route};
+use crate::finding::{Finding, Severity, Tier};
 use crate::name::{DestinationName, Subject};
 
 /// What waits for every destination there is or ever was.
@@ -18,9 +19,11 @@ pub struct Queue {
     pub newest: u64,
     /// What waits, by sequence number.
     pub waiting: BTreeMap<u64, Waiting>,
+    /// What it last accepted of each alert that it does not know to be over, by the alert's id (D7).
+    pub told: BTreeMap<String, Waiting>,
 }
 
-/// An event that waits, and where its record is.
+/// An event that waits or was accepted, and where its record is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The record's index in the log.
@@ -32,12 +35,56 @@ pub struct Waiting {
     /// The alert it belongs to: events of one alert go in order.
     #[serde(rename = "a")]
     pub alert_id: String,
+    /// How it says that the alert stands.
+    #[serde(flatten)]
+    pub level: Level,
+}
+
+/// How an alert stands, as far as an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Its severity.
+    #[serde(rename = "s")]
+    pub severity: Severity,
+    /// The lead time that it has reached.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// Whether it is over.
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
+}
+
+impl Level {
+    /// As an event says.
+    pub fn of(event: &AlertEvent) -> Level {
+        let Finding { severity, tier, .. } = event.finding;
+        Level { severity, tier, over: event.change.closes() }
+    }
+
+    /// Whether who was told this knows of an alert with this finding what there is to know: a lead time that is further
+    /// away than the one told is no news, as for the alert machine.
+    pub fn covers(&self, finding: &Finding) -> bool {
+        let reached = match (finding.tier, self.tier) {
+            (Some(reached), Some(told)) => reached >= told,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        !self.over && self.severity == finding.severity && reached
+    }
+}
+
+impl Queue {
+    /// What the destination knows of each alert, or will once it has accepted what waits.
+    pub fn known(&self) -> BTreeMap<&str, &Waiting> {
+        let newest = self.told.values().chain(self.waiting.values());
+        newest.map(|known| (known.alert_id.as_str(), known)).collect()
+    }
 }
 
 impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
-    /// destination that has not accepted the alert's previous event; what concerns one person goes to no other, where
-    /// that one is told at all. `given` counts what this record gave out already.
+    /// destination that has not accepted the alert's previous event. `given` counts what this record gave out already.
+    /// An event that names destinations already is for those alone, whatever their rules say; a muted one is for nobody.
     pub fn address(
         &self,
         event: &AlertEvent,
@@ -50,18 +97,16 @@ impl Outbox {
         if event.muted {
             return to;
         }
-        let takes = |route: &&Route| route.accepts(&event.traits(&subject.check, kind));
-        let concerns = event.finding.concerns();
-        let concerned = routes
-            .iter()
-            .filter(takes)
-            .any(|route| concerns.is_some() && route.destination.person() == concerns);
-        for route in routes.iter().filter(takes) {
-            if let Some(person) = route.destination.person()
-                && (event.not_yet.contains(&person) || (concerned && concerns != Some(person)))
-            {
-                continue;
+        let traits = event.traits(&subject.check, kind);
+        let takers = match event.to.as_slice() {
+            [] => crate::event::takers(routes, &traits, &event.not_yet),
+            named => {
+                let is_named =
+                    |route: &&Route| named.iter().any(|to| to.destination == route.destination);
+                routes.iter().filter(is_named).collect()
             }
+        };
+        for route in takers {
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
             if event.change == Change::Repeated && queue.is_some_and(waits) {
@@ -78,6 +123,11 @@ impl Outbox {
     /// How many wait, over all destinations.
     pub fn len(&self) -> usize {
         self.0.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// How many alerts are known, over all destinations.
+    pub fn told(&self) -> usize {
+        self.0.values().map(|queue| queue.told.len()).sum()
     }
 
     /// Whether nothing waits.

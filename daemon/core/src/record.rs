@@ -39,6 +39,8 @@ pub enum Record {
     Retired(Ticked),
     /// A person did something about alerts.
     Acted(Acted),
+    /// What some destinations do not know of a subject is told them anew (D7).
+    Restated(Restated),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
     /// The wall clock is believed from now on, or no longer.
@@ -257,6 +259,21 @@ pub struct Acted {
     pub act: Act,
 }
 
+/// What some destinations do not know of a subject's alerts, or know to be otherwise. The alerts stay as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restated {
+    /// When.
+    pub at: Timestamp,
+    /// The subject; it may have left the configuration.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// Its status then.
+    pub status: Status,
+    /// What is to be told, each to the destinations that it names.
+    pub events: Vec<AlertEvent>,
+}
+
 /// Destinations accepted events, as ranges of their sequence numbers, both ends included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -329,6 +346,7 @@ impl Record {
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
             Record::Acted(r) => r.at,
+            Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
@@ -345,6 +363,7 @@ impl Record {
             Record::Ticked(r) | Record::Retired(r) => {
                 Some((&r.subject, &r.kind, r.status, &r.events))
             }
+            Record::Restated(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
             _ => None,
         }
     }
@@ -354,6 +373,7 @@ impl Record {
         match self {
             Record::Run(r) => Some((&r.subject, &r.kind, &mut r.events)),
             Record::Ticked(r) | Record::Retired(r) => Some((&r.subject, &r.kind, &mut r.events)),
+            Record::Restated(r) => Some((&r.subject, &r.kind, &mut r.events)),
             _ => None,
         }
     }

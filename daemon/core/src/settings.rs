@@ -1,7 +1,7 @@
 //! Reads a table of the configuration, gathering every problem with its place instead of stopping at the first.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::name::TargetName;
 
 /// Something wrong with the configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +168,33 @@ impl<'a> Settings<'a> {
             }
         };
         self.texts(key).into_iter().filter_map(parse).collect()
+    }
+
+    /// The targets that a kind cannot do without, each read from its text and known by its name. None at all, one that
+    /// cannot be read, one that is named twice: each is told.
+    pub fn targets<T>(
+        &self,
+        key: &'static str,
+        such_as: &str,
+        read: impl Fn(&str) -> Result<(TargetName, T), String>,
+    ) -> BTreeMap<TargetName, T> {
+        let mut targets = BTreeMap::new();
+        let texts = self.texts(key);
+        if !self.has(key) {
+            self.missing(key, such_as);
+        } else if texts.is_empty() {
+            self.error(key, format!("`{key}` is empty, and needs {such_as}"));
+        }
+        for text in texts {
+            match read(&text.value) {
+                Err(message) => self.error_at(text.span, message),
+                Ok((name, _)) if targets.contains_key(&name) => {
+                    self.error_at(text.span, format!("{name} is named twice"));
+                }
+                Ok((name, target)) => _ = targets.insert(name, target),
+            }
+        }
+        targets
     }
 
     /// True or false.

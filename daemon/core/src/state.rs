@@ -12,7 +12,7 @@ use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
 use crate::name::{CheckId, DestinationName, Subject};
 use crate::observation::{Standing, Status, Trigger};
-use crate::outbox::{Outbox, Waiting};
+use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
 use crate::record::{Acted, Pruned, Record, Run, Same, Why};
 use crate::time::Trust;
@@ -134,6 +134,8 @@ pub struct Changed {
     pub queued: Vec<(DestinationName, u64)>,
     /// What was accepted and left the outbox.
     pub accepted: Vec<(DestinationName, u64)>,
+    /// The alerts of which destinations know something else now.
+    pub told: Vec<(DestinationName, String)>,
 }
 
 /// A record that does not fit what came before it: the log is damaged or not ours.
@@ -273,7 +275,10 @@ impl State {
             Record::Accepted(accepted) => {
                 for (destination, ranges) in &accepted.by {
                     for (from, to) in ranges {
-                        changed.accepted.extend(self.accept(destination, *from, *to));
+                        for (sequence, alert) in self.accept(destination, *from, *to) {
+                            changed.accepted.push((destination.clone(), sequence));
+                            changed.told.push((destination.clone(), alert));
+                        }
                     }
                 }
             }
@@ -283,6 +288,7 @@ impl State {
                 self.earlier.push(Earlier { origin, size: index });
             }
             Record::Clock { .. }
+            | Record::Restated(_)
             | Record::Recovered(_)
             | Record::Erased(_)
             | Record::Stopped { .. } => {}
@@ -296,23 +302,30 @@ impl State {
         Ok(changed)
     }
 
-    /// Takes what a destination accepted out of the outbox, sequences `from` to `to`; says which were still waiting.
+    /// Takes what a destination accepted out of the outbox, sequences `from` to `to`; says which were still waiting, and
+    /// of which alerts.
     pub fn accept(
         &mut self,
         destination: &DestinationName,
         from: u64,
         to: u64,
-    ) -> Vec<(DestinationName, u64)> {
+    ) -> Vec<(u64, String)> {
         let Some(queue) = self.outbox.0.get_mut(destination) else { return Vec::new() };
         if from > to {
             return Vec::new(); // `range` would panic, and a record is foreign until it is judged
         }
         let waiting: Vec<u64> =
             queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
-        for sequence in &waiting {
-            queue.waiting.remove(sequence);
+        let mut accepted = Vec::with_capacity(waiting.len());
+        for sequence in waiting {
+            let Some(known) = queue.waiting.remove(&sequence) else { continue };
+            accepted.push((sequence, known.alert_id.clone()));
+            match known.level.over {
+                true => queue.told.remove(&known.alert_id),
+                false => queue.told.insert(known.alert_id.clone(), known),
+            };
         }
-        waiting.into_iter().map(|sequence| (destination.clone(), sequence)).collect()
+        accepted
     }
 
     /// What alert ids are made of: the log's first origin, so that what was opened before a restore is closed after it.
@@ -436,7 +449,8 @@ impl State {
                 let id = alert_id(self.store(), subject, &event.finding.key, event.since);
                 let queue = self.outbox.0.entry(to.destination.clone()).or_default();
                 queue.newest = queue.newest.max(to.sequence);
-                queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id: id });
+                let level = Level::of(event);
+                queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id: id, level });
                 queued.push((to.destination.clone(), to.sequence));
             }
         }

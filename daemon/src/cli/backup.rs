@@ -5,24 +5,23 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use attestd_core::check::hex;
-use attestd_core::merkle::Head;
 use attestd_core::record::{Record, Restored};
 use attestd_core::store::{Draft, Store};
 use attestd_core::time::Clock;
 use attestd_storage::key::KeyDirectory;
-use attestd_storage::note::{Checkpoint, Verifier, key_name};
+use attestd_storage::note::Verifier;
 use attestd_storage::{SledStore, backup};
 
+use super::signed::{Signature, signed};
 use super::status;
 use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::control::{Answer, Request, client};
-use crate::{checkpoints, serve};
+use crate::control::{Request, client};
+use crate::serve;
 
 /// Copies the store to `into`, beside a running daemon or without one.
 pub fn backup(path: &Path, into: &Path) -> anyhow::Result<ExitCode> {
     let config = status::load(path)?;
-    let (note, key) = signed(&config)?;
+    let Signature { note, key, .. } = signed(&config)?.1;
     let copied = backup::backup(&config.state_directory, note.as_bytes(), &key, into)?;
     let verified = backup::verify(into, Some(&key)).context("the backup does not verify")?;
     println!(
@@ -72,26 +71,6 @@ pub fn restore(path: &Path, from: &Path, key: Option<&Verifier>) -> anyhow::Resu
         println!("The key that came with the backup was believed; --key holds it against another.");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A signed checkpoint of the log as it is: the running daemon's, or else one made here.
-fn signed(config: &Config) -> anyhow::Result<(String, Verifier)> {
-    match client::ask(&config.control_socket, &Request::Checkpoint)? {
-        Some(Answer::Checkpoint { note, key }) => Ok((note, key.parse()?)),
-        Some(Answer::Refused(why)) => {
-            anyhow::bail!("the running daemon gives no checkpoint: {why}")
-        }
-        Some(_) => anyhow::bail!("the running daemon answered something else"),
-        None => {
-            let log = status::log_at_rest(config)?;
-            anyhow::ensure!(log.damage.is_none(), "a damaged log is not signed");
-            let key = checkpoints::key(&KeyDirectory(config.key_directory.clone()))?;
-            let (verbatim, origin) = (log.verbatim(), &log.state.origin);
-            let size = verbatim.size();
-            let head = Head { size, root: verbatim.root(size)? };
-            Ok((key.sign(&Checkpoint::new(origin, head)), key.verifier(&key_name(origin))))
-        }
-    }
 }
 
 /// The user that runs this, and who became it by sudo.

@@ -3,19 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use attestd_core::time::Clock;
 use attestd_core::{CheckId, Timestamp};
-use attestd_storage::Offline;
-use attestd_storage::key::KeyDirectory;
-use attestd_storage::note::{Checkpoint, Note, Verifier, key_name};
+use attestd_storage::note::Verifier;
 use clap::Subcommand;
 
+use super::signed::{Signature, signed};
 use super::{erase, show, status};
-use crate::checkpoints;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::{Answer, Request, client};
 use crate::evidence::{self, Ask, Manifest, Program, Signed, Verdict, Wish, Word};
 
 /// What can be done with evidence.
@@ -103,70 +99,14 @@ pub(super) fn run(config: &Path, evidence: Evidence, json: bool) -> anyhow::Resu
 }
 
 fn export(config: &Config, wish: &Wish, out: &Path) -> anyhow::Result<Manifest> {
-    let signed = client::ask(&config.control_socket, &Request::Checkpoint)?;
-    let log = status::log_at_rest(config)?;
-    let (note, key, seal): (_, Verifier, Seal<'_>) = match signed {
-        Some(Answer::Checkpoint { note, key }) => {
-            let socket = config.control_socket.clone();
-            let seal = move |sums: &str| {
-                let request = Request::Seal { sums: sums.to_owned() };
-                match client::ask(&socket, &request)? {
-                    Some(Answer::Sealed(note)) => Ok(note),
-                    Some(_) => anyhow::bail!("the running daemon answered something else"),
-                    None => anyhow::bail!("the daemon stopped meanwhile; export again"),
-                }
-            };
-            (note, key.parse()?, Box::new(seal))
-        }
-        Some(_) => anyhow::bail!("the running daemon answered something else"),
-        None => at_rest(config, &log)?,
-    };
-    let checkpoint = key.open(note.as_bytes())?;
-    log.verbatim().check(&checkpoint.head)?;
+    let (log, Signature { checkpoint, note, key, seal }) = signed(config)?;
     let signed = Signed { checkpoint, note, key, seal: &*seal };
     let mut wish = wish.clone();
     if wish.from == Timestamp::MIN {
-        wish.from = log.record(0)?.at().min(wish.to);
+        // Of a pruned log, what is left before its oldest record is only what is still referred to.
+        wish.from = log.record(log.verbatim().oldest())?.at().min(wish.to);
     }
     Ok(evidence::export(&log.verbatim(), &signed, &wish, out)?)
-}
-
-/// Signs the list of a pack's files.
-type Seal<'a> = Box<dyn Fn(&str) -> anyhow::Result<String> + 'a>;
-
-/// A checkpoint, the key and the seal where no daemon runs: of the key beside the store, if the log is still the one that
-/// the newest checkpoint beside it speaks of.
-fn at_rest(config: &Config, log: &Offline) -> anyhow::Result<(String, Verifier, Seal<'static>)> {
-    let directory = KeyDirectory(config.key_directory.clone());
-    let place = config.key_directory.display();
-    if !directory.has_key() {
-        anyhow::bail!(
-            "no daemon is running that could sign, and there is no key in {place}: start the daemon, or export as the \
-             user who may read its key"
-        );
-    }
-    let name = key_name(&log.state.origin);
-    if let Some(newest) = directory.checkpoint()? {
-        let newest = Note::parse(&newest).and_then(|note| Checkpoint::parse(note.text));
-        let newest =
-            newest.with_context(|| format!("the newest checkpoint in {place} cannot be read"))?;
-        if newest.origin != name {
-            anyhow::bail!(
-                "the newest checkpoint in {place} is of {}, and the log is {name}",
-                newest.origin
-            );
-        }
-        log.verbatim().check(&newest.head)?;
-    }
-    let key = checkpoints::key(&directory)?;
-    let size = log.verbatim().size();
-    let head = attestd_core::merkle::Head { size, root: log.verbatim().root(size)? };
-    let (note, verifier) =
-        (key.sign(&Checkpoint { origin: name.clone(), head }), key.verifier(&name));
-    let seal = move |sums: &str| {
-        checkpoints::seal(&key, &name, sums).context("the hash of the list is none")
-    };
-    Ok((note, verifier, Box::new(seal)))
 }
 
 fn exported(manifest: &Manifest, out: &Path) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use attestd_checks::controls::{self, Answer};
 use attestd_checks::registry;
 use attestd_core::settings::did_you_mean;
 use attestd_core::time::Clock;
@@ -67,6 +68,18 @@ fn of_kind(kind: &CheckKind) -> String {
         ]);
     }
     let _ = write!(out, "\n## Findings\n\n{table}\n");
+    let mut table = show::table(&["CONTROL", "TITLE", "IT", "AND DOES NOT SHOW"]);
+    for (of, item) in controls::of_kind(kind.name) {
+        let answers = match item.answer {
+            Answer::Decides => "decides it",
+            Answer::Partly | Answer::NotCovered => "is a part of it",
+        };
+        let control = format!("{}/{}", of.id, item.id);
+        table.add_row([control.as_str(), &item.title, answers, &item.not_shown]);
+    }
+    if table.row_count() > 0 {
+        let _ = write!(out, "\n## Controls\n\n{table}\n");
+    }
     out
 }
 
@@ -115,6 +128,16 @@ fn kind_as_json(kind: &CheckKind) -> Value {
         })
     };
     let findings: Vec<Value> = kind.findings.iter().map(finding).collect();
+    let control = |(of, item): (&controls::Framework, &controls::Item)| {
+        json!({
+            "framework": of.id,
+            "control": item.id,
+            "title": item.title,
+            "decides": item.answer == Answer::Decides,
+            "not_shown": item.not_shown,
+        })
+    };
+    let controls: Vec<Value> = controls::of_kind(kind.name).map(control).collect();
     json!({
         "name": kind.name,
         "summary": kind.summary,
@@ -122,6 +145,7 @@ fn kind_as_json(kind: &CheckKind) -> Value {
         "docs": kind.docs,
         "example": kind.example,
         "findings": findings,
+        "controls": controls,
     })
 }
 

@@ -13,6 +13,7 @@ mod probe;
 mod run;
 mod show;
 mod show_alerts;
+mod signed;
 mod status;
 mod when;
 
@@ -142,6 +143,9 @@ enum Verb {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
+    /// Read one foreign document from standard input, for the daemon
+    #[command(hide = true, name = crate::worker::VERB)]
+    Worker,
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -197,6 +201,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Worker => Ok(crate::worker::serve()),
         Verb::Man => {
             clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)

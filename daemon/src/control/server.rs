@@ -142,6 +142,9 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
         Request::Status => Answer::Status(server.status()),
         Request::Alerts => Answer::Alerts(server.alerts()),
         Request::Act(wish) => server.act(*wish, by).await,
+        Request::Erase { reason, .. } if reason.trim().is_empty() => {
+            Answer::Refused("--reason must say why".to_owned())
+        }
         Request::Erase { sha256, reason } => {
             let erased = Erased { at: server.shared.clock.now(), sha256, by, reason };
             match server.shared.store.erase(erased).await {

@@ -128,11 +128,8 @@ impl AlertmanagerEmitter {
         render: Render,
         clock: Arc<dyn Clock>,
     ) -> AlertmanagerEmitter {
-        let route = Route {
-            destination: settings.name.clone(),
-            takes: Takes::Everything,
-            only: settings.only.clone(),
-        };
+        let only = settings.only.clone();
+        let route = Route { only, ..Route::new(settings.name.clone(), Takes::Everything) };
         let lasts = settings.every.saturating_mul(LASTS);
         let said = (lasts, settings.generator.clone());
         let set = FiringSet::new(store, route, render, clock.clone(), said);

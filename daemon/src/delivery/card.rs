@@ -112,6 +112,7 @@ fn heading(delivery: &Delivery) -> String {
             None => format!("{severity} (repeat)"),
         },
         Change::HandedOn => format!("{severity} (handed on)"),
+        Change::Restated => format!("{severity} (still)"),
         Change::Opened => severity.to_owned(),
     }
 }

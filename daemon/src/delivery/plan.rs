@@ -180,6 +180,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use attestd_core::Severity;
+    use attestd_core::outbox::Level;
 
     const NOON: &str = "2026-11-23T12:00:00Z";
 
@@ -188,7 +190,8 @@ mod tests {
         let one = |word: &str| {
             let (sequence, alert) = word.split_at(word.len() - 1);
             let sequence: u64 = sequence.parse().expect("a number");
-            (sequence, Waiting { index: sequence, ordinal: 0, alert_id: alert.to_owned() })
+            let level = Level { severity: Severity::Critical, tier: None, over: false };
+            (sequence, Waiting { index: sequence, ordinal: 0, alert_id: alert.to_owned(), level })
         };
         text.split_whitespace().map(one).collect()
     }

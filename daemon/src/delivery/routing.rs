@@ -141,7 +141,7 @@ fn known<'n, I: Iterator<Item = &'n str>>(
 fn accepts(only: &Only, check: &CheckId, kind: &str, labels: &Labels, severity: Severity) -> bool {
     let destination = "any".parse().expect("a destination's name");
     let takes = attestd_core::event::Takes::Everything;
-    let route = Route { destination, takes, only: only.clone() };
+    let route = Route { only: only.clone(), ..Route::new(destination, takes) };
     self::takes(&route, check, kind, labels, severity)
 }
 
@@ -198,7 +198,7 @@ mod tests {
         let (only, told) = read(text);
         assert_eq!(told, Vec::<String>::new(), "{text}");
         let destination = name.parse().expect("a destination");
-        Route { destination, takes: attestd_core::event::Takes::Everything, only }
+        Route { only, ..Route::new(destination, attestd_core::event::Takes::Everything) }
     }
 
     #[test]

@@ -158,7 +158,7 @@ mod tests {
         event(&resource, delivery, &sentence)
     }
 
-    const CHANGES: [Change; 8] = [
+    const CHANGES: [Change; 9] = [
         Change::Opened,
         Change::Worsened,
         Change::Eased,
@@ -167,6 +167,7 @@ mod tests {
         Change::HandedOn,
         Change::Resolved,
         Change::Retired,
+        Change::Restated,
     ];
 
     #[test]

@@ -22,7 +22,7 @@ use super::manifest::{self, Manifest};
 use super::page::page;
 use super::records::Line;
 use super::select::Choice;
-use super::story::{Private, Story};
+use super::story::{Document, Private, Story};
 use super::table::{link, table};
 
 /// What a pack is made of: the log at rest.
@@ -159,7 +159,7 @@ fn write(
         };
         let leaf = record.leaf()?;
         // Of what is pruned, some is left: it is context, whatever a clock said then.
-        if index >= oldest || leaf.at < from {
+        if index >= oldest || leaf.at < from || leaf.t.is_of_log() {
             choice.take(index, &leaf, record.private.as_deref());
         }
     }
@@ -182,7 +182,8 @@ fn write(
         records += 1;
     }
     file.end(pack)?;
-    for (sha256, _) in told.blobs.iter().filter(|(_, document)| !**document || wish.documents) {
+    let goes_along = |of: &Of| *of == Of::Replay || *of == Of::Document && wish.documents;
+    for (sha256, _) in told.blobs.iter().filter(|(_, of)| goes_along(of)) {
         pack.put(&link(sha256), &source.blob(sha256)?)?;
     }
     let manifest = Manifest {
@@ -258,48 +259,72 @@ impl Text {
     }
 }
 
-/// Which blobs the records name, and whether each is a document, which is left out unless asked for.
+/// Which blobs the records name.
 struct Telling<'a> {
     source: &'a dyn Source,
     wish: &'a Wish,
-    blobs: BTreeMap<String, bool>,
+    blobs: BTreeMap<String, Of>,
+}
+
+/// What a blob is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// A configuration, or facts too large for a record: it goes along in any case, because a replay needs it.
+    Replay,
+    /// A document, which is left out unless asked for.
+    Document,
+    /// It was erased.
+    Erased,
 }
 
 impl Telling<'_> {
-    /// The documents that a record names. Its configuration, and facts too large for a record, go along in any case: a
-    /// replay needs them.
+    /// The documents that a record names.
     fn named(
         &mut self,
         leaf: &Leaf<'_>,
         private: Option<&Private>,
-    ) -> Result<BTreeSet<String>, ExportError> {
+    ) -> Result<BTreeSet<Document>, ExportError> {
         let mut named = BTreeSet::new();
         let Some(private) = private else { return Ok(named) };
-        if let Some(config) = leaf.configuration().filter(|config| self.is_there(config)) {
-            self.blobs.insert(config.to_owned(), false);
+        if let Some(config) = leaf.configuration() {
+            self.find(config, Of::Replay);
         }
         let facts = match &private.evidence {
             None => return Ok(named),
             Some(Recorded::Facts(evidence)) => evidence.facts.clone(),
-            Some(Recorded::Blob(sha256)) if self.is_there(sha256) => {
-                self.blobs.insert(sha256.clone(), false);
-                serde_json::from_slice(&self.source.blob(sha256)?).unwrap_or_default()
-            }
-            Some(Recorded::Blob(_)) => return Ok(named),
+            Some(Recorded::Blob(sha256)) => match self.find(sha256, Of::Replay) {
+                Some(Of::Replay) => {
+                    serde_json::from_slice(&self.source.blob(sha256)?).unwrap_or_default()
+                }
+                _ => Value::String(sha256.clone()),
+            },
         };
         let mut hashes = BTreeSet::new();
         gather(&facts, &mut hashes);
         for sha256 in hashes {
-            if self.blobs.contains_key(&sha256) || self.is_there(&sha256) {
-                self.blobs.entry(sha256.clone()).or_insert(true);
-                named.insert(sha256);
+            if let Some(of) = self.find(&sha256, Of::Document) {
+                named.insert(Document { sha256, erased: of == Of::Erased });
             }
         }
         Ok(named)
     }
 
-    fn is_there(&self, sha256: &str) -> bool {
-        !self.wish.redact && self.source.blob(sha256).is_ok()
+    /// What a hash is found to be of, where it is that of a blob that there is or was.
+    fn find(&mut self, sha256: &str, of: Of) -> Option<Of> {
+        if self.wish.redact {
+            return None;
+        }
+        let found = match self.blobs.get(sha256) {
+            Some(found @ (Of::Replay | Of::Erased)) => return Some(*found),
+            Some(Of::Document) => of,
+            None => match self.source.blob(sha256) {
+                Ok(_) => of,
+                Err(StoreError::Erased(_)) => Of::Erased,
+                Err(_) => return None,
+            },
+        };
+        self.blobs.insert(sha256.to_owned(), found);
+        Some(found)
     }
 }
 

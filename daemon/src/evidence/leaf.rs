@@ -45,7 +45,7 @@ pub(super) struct Leaf<'a> {
     pub next: Option<Timestamp>,
     /// Until when what a person did lasts.
     #[serde(default)]
-    pub until: Option<Until>,
+    pub lasts: Option<Timestamp>,
     /// From when on a run is stale.
     #[serde(default)]
     pub stale_at: Option<Timestamp>,
@@ -58,6 +58,18 @@ pub(super) struct Leaf<'a> {
     /// The SHA-256 of the private part.
     #[serde(default, borrow)]
     pub private: Option<Cow<'a, str>>,
+    /// Of a start and of a restore: the log's origin from here on.
+    #[serde(default, borrow)]
+    pub origin: Option<Cow<'a, str>>,
+    /// Of a restore: how many records it restored.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Of a pruning: the first record that stayed.
+    #[serde(default)]
+    pub until: Option<u64>,
+    /// Of an erasure: the blob.
+    #[serde(default, borrow)]
+    pub sha256: Option<Cow<'a, str>>,
 }
 
 /// The types of record.
@@ -72,6 +84,7 @@ pub(super) enum Type {
     Ticked,
     Retired,
     Acted,
+    Restated,
     Accepted,
     Clock,
     Recovered,
@@ -81,14 +94,12 @@ pub(super) enum Type {
     Stopped,
 }
 
-/// Until when an act lasts; of a `pruned` record, something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Until {
-    /// An instant.
-    At(Timestamp),
-    /// The first record that stays.
-    Record(u64),
+impl Type {
+    /// Whether it says what befell the log itself. Such records are in every pack, whatever its period: without them
+    /// nobody can tell what was lost, removed or erased from what somebody left out.
+    pub fn is_of_log(self) -> bool {
+        matches!(self, Type::Restored | Type::Pruned | Type::Erased)
+    }
 }
 
 /// What `config` says, by the type of the record.
@@ -134,18 +145,15 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Until when what a person did lasts.
-    pub fn lasts_until(&self) -> Option<Timestamp> {
-        match self.until {
-            Some(Until::At(at)) => Some(at),
-            _ => None,
-        }
-    }
-
     /// The first and the last of the slots that were missed.
     pub fn missed(&self) -> Option<(Timestamp, Timestamp)> {
         let slot = |text: &Option<Cow<'_, str>>| text.as_ref()?.parse().ok();
         Some((slot(&self.from)?, slot(&self.to)?))
+    }
+
+    /// When the first record that a pruning left was written.
+    pub fn pruned_before(&self) -> Option<Timestamp> {
+        self.from.as_ref()?.parse().ok()
     }
 
     /// Why slots were missed.
@@ -166,5 +174,26 @@ impl Whose {
     /// The subject that a private part names.
     pub fn read(private: &str) -> Option<Subject> {
         serde_json::from_str::<Whose>(private).ok()?.subject
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_verifiers_know_the_same_types_of_record() {
+        let python = include_str!("verify.py");
+        let is_list = |line: &&str| {
+            line.starts_with("TYPES = ") || line.starts_with("OF_SUBJECTS, OF_LOG = ")
+        };
+        let types: String = python.lines().filter(is_list).collect();
+        let error = serde_json::from_str::<Type>("\"none\"").expect_err("no type").to_string();
+        let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 12 && known.contains(&"retired"), "{error}");
+        for name in known {
+            let word = |c: char| !c.is_ascii_lowercase();
+            assert!(types.split(word).any(|known| known == name), "verify.py knows no {name}");
+        }
     }
 }

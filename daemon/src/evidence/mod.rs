@@ -4,6 +4,7 @@ mod export;
 mod files;
 mod leaf;
 mod manifest;
+mod origins;
 mod page;
 mod promises;
 mod records;

@@ -8,7 +8,7 @@ use attestd_core::{Status, Timestamp};
 
 use super::files;
 use super::manifest::Manifest;
-use super::story::{Piece, Span, Story, Told};
+use super::story::{Document, Piece, Span, Story, Told};
 use super::table::{hours, link};
 
 const STYLE: &str = include_str!("page.css");
@@ -31,6 +31,7 @@ pub(super) fn page(story: &Story, manifest: &Manifest) -> String {
     for (place, told) in story.subjects.values().enumerate() {
         subject(&mut out, story, told, place);
     }
+    befell(&mut out, story);
     out.push_str("</body>\n</html>\n");
     out
 }
@@ -121,6 +122,31 @@ fn summary(out: &mut String, story: &Story) {
         );
     }
     out.push_str("</table>\n");
+}
+
+/// What befell the log itself.
+fn befell(out: &mut String, story: &Story) {
+    if story.log.is_empty() {
+        return;
+    }
+    out.push_str("<h2>What befell the log itself</h2>\n<table>\n");
+    // The newest say most.
+    for befell in story.log.iter().rev().take(ROWS_MAX) {
+        let hash = match befell.sha256.as_str() {
+            "" => String::new(),
+            sha256 => format!("<span class=\"hash\">{}</span>", cut(sha256)),
+        };
+        let _ = writeln!(
+            out,
+            "<tr><td class=\"t\">{}</td><td class=\"t\">{}</td><td>{} (record {})</td><td>{hash}</td></tr>",
+            long(befell.at),
+            befell.what,
+            text(&befell.says),
+            befell.record,
+        );
+    }
+    out.push_str("</table>\n");
+    more(out, story.log.len());
 }
 
 fn or_kind(told: &Told) -> &str {
@@ -307,14 +333,16 @@ fn hashes(piece: &Piece, documents: bool) -> String {
         "<span class=\"hash\" title=\"of the record's private part\">{}</span>",
         cut(&piece.hash)
     );
-    for blob in &piece.blobs {
-        let _ = match documents {
-            true => write!(out, "<br><a class=\"hash\" href=\"{}\">{}</a>", link(blob), cut(blob)),
-            false => write!(
-                out,
-                "<br><span class=\"hash soft\" title=\"not in the pack\">{}</span>",
-                cut(blob)
-            ),
+    for Document { sha256, erased } in &piece.blobs {
+        let hash = cut(sha256);
+        let _ = match (erased, documents) {
+            (true, _) => write!(out, "<br><span class=\"hash soft\">{hash} erased</span>"),
+            (false, true) => {
+                write!(out, "<br><a class=\"hash\" href=\"{}\">{hash}</a>", link(sha256))
+            }
+            (false, false) => {
+                write!(out, "<br><span class=\"hash soft\" title=\"not in the pack\">{hash}</span>")
+            }
         };
     }
     out

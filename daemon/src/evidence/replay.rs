@@ -1,6 +1,7 @@
 //! Replay: each run's evidence is judged again at its time, under the configuration of that time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub fn replay(pack: &Path, program: &Program) -> Part {
         differ: Vec::new(),
         apart: Vec::new(),
         not: BTreeMap::new(),
+        without: BTreeMap::new(),
+        erased: BTreeSet::new(),
     };
     match replay.all() {
         Ok(()) => replay.end(),
@@ -58,7 +61,7 @@ struct Replay<'a> {
     /// The blob of each `configured` record.
     configurations: HashMap<u64, String>,
     /// What was built of them, by blob.
-    built: HashMap<String, Result<Arc<Config>, String>>,
+    built: HashMap<String, Result<Arc<Config>, Not>>,
     configured: Option<u64>,
     /// The newest whole run of each subject: the only one that a `same` refers to.
     newest: HashMap<u64, (u64, Held)>,
@@ -69,6 +72,19 @@ struct Replay<'a> {
     differ: Vec<String>,
     apart: Vec<String>,
     not: BTreeMap<String, u64>,
+    /// The blobs that the pack has not, and how many runs were judged by each.
+    without: BTreeMap<String, u64>,
+    /// The blobs that were erased.
+    erased: BTreeSet<String>,
+}
+
+/// Why a run is not judged again.
+#[derive(Debug, Clone)]
+enum Not {
+    /// The pack has not this blob.
+    Without(String),
+    /// Something else.
+    Why(String),
 }
 
 /// What is judged again, and what was decided.
@@ -109,7 +125,9 @@ impl Replay<'_> {
                     let number = leaf.number(index).unwrap_or(index);
                     self.numbers.insert(index, number);
                     let Some(private) = &line.private else {
-                        self.not("the pack has no private parts, and so no evidence");
+                        self.not(Not::Why(
+                            "the pack has no private parts, and so no evidence".to_owned(),
+                        ));
                         continue;
                     };
                     let held: Held = serde_json::from_str(private)
@@ -125,9 +143,12 @@ impl Replay<'_> {
                             self.judge(index, leaf.at, self.configured, &held)?;
                             self.newest.insert(number, (of, held));
                         }
-                        _ => self.not("the pack has not the evidence that they refer to"),
+                        _ => self.not(Not::Why(
+                            "the pack has not the evidence that they refer to".to_owned(),
+                        )),
                     }
                 }
+                Type::Erased => self.erased.extend(leaf.sha256.map(Cow::into_owned)),
                 _ => {}
             }
         }
@@ -147,13 +168,17 @@ impl Replay<'_> {
         };
         let check = match self.check(&held.subject, configured) {
             Ok(check) => check,
-            Err(why) => {
-                self.not(&why);
+            Err(not) => {
+                self.not(not);
                 return Ok(());
             }
         };
         let evidence = match &held.evidence {
             Some(Recorded::Facts(evidence)) => evidence.clone(),
+            Some(Recorded::Blob(sha256)) if !self.pack.join(link(sha256)).exists() => {
+                self.not(Not::Without(sha256.clone()));
+                return Ok(());
+            }
             Some(Recorded::Blob(sha256)) => {
                 let bytes = files::read_small(self.pack, &link(sha256), BLOB_MAX)?;
                 let facts = serde_json::from_slice(&bytes)
@@ -161,7 +186,7 @@ impl Replay<'_> {
                 Evidence { facts, blobs: Vec::new() }
             }
             None => {
-                self.not("no evidence was recorded with them");
+                self.not(Not::Why("no evidence was recorded with them".to_owned()));
                 return Ok(());
             }
         };
@@ -187,12 +212,13 @@ impl Replay<'_> {
         &mut self,
         subject: &Subject,
         configured: Option<u64>,
-    ) -> Result<Arc<ConfiguredCheck>, String> {
+    ) -> Result<Arc<ConfiguredCheck>, Not> {
         if subject.check == self.own.id {
             return Ok(self.own.clone());
         }
         let blob = configured.and_then(|index| self.configurations.get(&index)).cloned();
-        let blob = blob.ok_or_else(|| "the pack has not their configuration".to_owned())?;
+        let blob =
+            blob.ok_or_else(|| Not::Why("the pack has not their configuration".to_owned()))?;
         if !self.built.contains_key(&blob) {
             if self.built.len() == BUILT_MAX {
                 self.built.clear();
@@ -201,15 +227,26 @@ impl Replay<'_> {
         }
         let config = self.built[&blob].as_ref().map_err(Clone::clone)?;
         let check = config.checks.get(&subject.check).cloned();
-        check.ok_or_else(|| format!("configuration {blob} has no check {}", subject.check))
+        check
+            .ok_or_else(|| Not::Why(format!("configuration {blob} has no check {}", subject.check)))
     }
 
-    fn not(&mut self, why: &str) {
-        *self.not.entry(why.to_owned()).or_default() += 1;
+    fn not(&mut self, not: Not) {
+        *match not {
+            Not::Without(blob) => self.without.entry(blob).or_default(),
+            Not::Why(why) => self.not.entry(why).or_default(),
+        } += 1;
     }
 
     fn end(self) -> Part {
-        let Replay { judged, unseen, mut differ, mut apart, not, .. } = self;
+        let Replay { judged, unseen, mut differ, mut apart, mut not, without, erased, .. } = self;
+        for (blob, runs) in without {
+            let why = match erased.contains(&blob) {
+                true => "their evidence or their configuration was erased",
+                false => "the pack has not their evidence, or not their configuration",
+            };
+            *not.entry(why.to_owned()).or_default() += runs;
+        }
         let (n, m) = (differ.len(), apart.len());
         differ.truncate(SAID_MAX);
         apart.truncate(SAID_MAX);
@@ -229,19 +266,22 @@ impl Replay<'_> {
     }
 }
 
-fn build(pack: &Path, blob: &str) -> Result<Arc<Config>, String> {
+fn build(pack: &Path, blob: &str) -> Result<Arc<Config>, Not> {
     let name = link(blob);
     let text = files::read_small(pack, &name, crate::limits::CONFIG_BYTES_MAX);
-    let text = text.map_err(|_| format!("the pack has not the configuration {blob}"))?;
-    let text = String::from_utf8(text).map_err(|_| format!("configuration {blob} is no text"))?;
+    let text = text.map_err(|_| Not::Without(blob.to_owned()))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| Not::Why(format!("configuration {blob} is no text")))?;
     let config = config::parse(Path::new("attestd.toml"), text);
-    config.map(Arc::new).map_err(|error| match error {
-        config::ConfigError::Wrong { problems, .. } => {
-            let first = problems.iter().find(|problem| problem.fatal);
-            let first = first.map_or("it is wrong", |problem| problem.message.as_str());
-            format!("configuration {blob} cannot be built here: {first}")
-        }
-        error => error.to_string(),
+    config.map(Arc::new).map_err(|error| {
+        Not::Why(match error {
+            config::ConfigError::Wrong { problems, .. } => {
+                let first = problems.iter().find(|problem| problem.fatal);
+                let first = first.map_or("it is wrong", |problem| problem.message.as_str());
+                format!("configuration {blob} cannot be built here: {first}")
+            }
+            error => error.to_string(),
+        })
     })
 }
 

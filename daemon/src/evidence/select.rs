@@ -16,13 +16,15 @@ pub(super) struct Selection {
     pub left_out: HashSet<u64>,
     /// Records before the period that it needs.
     pub context: BTreeSet<u64>,
+    /// Those after it that say what befell the log itself.
+    pub after: BTreeSet<u64>,
 }
 
 impl Selection {
     /// The records' indexes, ascending.
     pub fn indexes(&self) -> impl Iterator<Item = u64> {
         let period = self.period.clone().filter(|index| !self.left_out.contains(index));
-        self.context.iter().copied().chain(period)
+        self.context.iter().copied().chain(period).chain(self.after.iter().copied())
     }
 }
 
@@ -45,6 +47,8 @@ pub(super) struct Choice {
     runs: HashMap<u64, OfRun>,
     left_out: HashSet<u64>,
     context: BTreeSet<u64>,
+    /// What befell the log itself.
+    of_log: BTreeSet<u64>,
 }
 
 /// A subject's newest records: that which promises, and the run that says how it stands.
@@ -76,12 +80,13 @@ impl Choice {
             runs: HashMap::new(),
             left_out: HashSet::new(),
             context: BTreeSet::new(),
+            of_log: BTreeSet::new(),
         }
     }
 
     /// The next record of the log.
     pub fn take(&mut self, index: u64, leaf: &Leaf<'_>, private: Option<&str>) {
-        if self.first.is_none() && leaf.at >= self.from {
+        if self.first.is_none() && leaf.at >= self.from && !leaf.t.is_of_log() {
             self.begin(index);
         }
         let number = match leaf.t {
@@ -98,6 +103,9 @@ impl Choice {
                 self.numbers.insert(index);
             }
         }
+        if leaf.t.is_of_log() {
+            self.of_log.insert(index);
+        }
         match (self.first, number) {
             (None, _) => self.before(index, leaf, number),
             (Some(_), Some(number)) if !self.wants(number) => {
@@ -105,7 +113,7 @@ impl Choice {
             }
             (Some(_), _) => self.refers(leaf),
         }
-        if self.first.is_some() && leaf.at < self.to {
+        if self.first.is_some() && leaf.at < self.to && !leaf.t.is_of_log() {
             self.next = index + 1;
         }
     }
@@ -117,9 +125,11 @@ impl Choice {
         }
         let first = self.first.unwrap_or(size);
         let period = first..self.next.max(first);
+        self.context.extend(&self.of_log);
         self.context.retain(|index| *index < first);
         self.left_out.retain(|index| period.contains(index));
-        Selection { period, left_out: self.left_out, context: self.context }
+        let after = self.of_log.split_off(&period.end);
+        Selection { period, left_out: self.left_out, context: self.context, after }
     }
 
     fn wants(&self, number: u64) -> bool {
@@ -134,7 +144,7 @@ impl Choice {
         }
         let Some(number) = number else { return };
         if leaf.t == Type::Acted {
-            if leaf.lasts_until().is_some_and(|until| until > self.from) {
+            if leaf.lasts.is_some_and(|until| until > self.from) {
                 self.acts.push((index, number));
             }
             return;

@@ -22,10 +22,29 @@ pub(super) struct Story {
     pub subjects: BTreeMap<String, Told>,
     labels: HashMap<u64, String>,
     runs: HashMap<u64, OfRun>,
+    /// What befell the log itself.
+    pub log: Vec<Befell>,
     /// Whether documents are in the pack.
     pub documents: bool,
     /// The period's first record.
     first: u64,
+    /// When the newest record was written.
+    newest: Option<Timestamp>,
+}
+
+/// Something that befell the log itself: it was restored, or something of it was removed.
+#[derive(Debug)]
+pub(super) struct Befell {
+    /// The record that says so.
+    pub record: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What, in a word.
+    pub what: &'static str,
+    /// What, in words.
+    pub says: String,
+    /// The blob that was erased.
+    pub sha256: String,
 }
 
 /// The story of one subject.
@@ -45,6 +64,8 @@ pub(super) struct Told {
     pub acts: Vec<Deed>,
     /// What was seen.
     pub evidence: Vec<Piece>,
+    /// Whether the log was restored since its newest record.
+    lost: bool,
     /// Until when it is told.
     at: Option<Timestamp>,
     now: Option<Now>,
@@ -113,12 +134,21 @@ pub(super) struct Piece {
     pub says: String,
     /// What the leaf names its private part by: it covers the evidence in it.
     pub hash: String,
-    /// The blobs it names that there are: chains, pages, documents.
-    pub blobs: Vec<String>,
+    /// The blobs it names that there are, or were: chains, pages, documents.
+    pub blobs: Vec<Document>,
     /// How often the same was seen again.
     pub again: u64,
     /// When last.
     pub last: Timestamp,
+}
+
+/// A blob that a record names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Document {
+    /// Its hash.
+    pub sha256: String,
+    /// Whether a person had it erased.
+    pub erased: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -141,19 +171,24 @@ pub(super) struct Private {
     #[serde(default)]
     standing: Option<Standing>,
     #[serde(default)]
-    by: Option<Value>,
-    #[serde(default)]
     act: Option<Act>,
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
+    /// Who did it, of a record about the log itself.
+    #[serde(default)]
+    by: Option<Value>,
+    /// Why.
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 impl Story {
     /// An untold story.
     pub fn new(from: Timestamp, to: Timestamp, first: u64, documents: bool) -> Story {
         let (subjects, labels, runs) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Story { from, to, subjects, labels, runs, documents, first }
+        let (log, newest) = (Vec::new(), None);
+        Story { from, to, subjects, labels, runs, log, documents, first, newest }
     }
 
     /// Takes in a record of the pack; `blobs` are those it names that there are.
@@ -162,8 +197,12 @@ impl Story {
         index: u64,
         leaf: &Leaf<'_>,
         private: Option<&Private>,
-        blobs: &BTreeSet<String>,
+        blobs: &BTreeSet<Document>,
     ) {
+        if leaf.t.is_of_log() {
+            self.befell(index, leaf, private);
+        }
+        self.newest = Some(leaf.at);
         let known = leaf.of.and_then(|of| self.runs.get(&of)).cloned();
         let number = match leaf.t {
             Type::Same => known.as_ref().map(|run| run.number),
@@ -174,6 +213,7 @@ impl Story {
         let label = self.label(number, kind, private.and_then(|private| private.subject.as_ref()));
         let (from, to, of_period) = (self.from, self.to, index >= self.first);
         let Some(told) = self.subjects.get_mut(&label) else { return };
+        let lost = std::mem::take(&mut told.lost);
         match leaf.t {
             Type::Run => {
                 let Some(status) = leaf.status else { return };
@@ -212,6 +252,7 @@ impl Story {
             Type::Missed => {
                 let Some((first, last)) = leaf.missed() else { return };
                 let why = match leaf.missed_why() {
+                    Some(Why::NotRunning) if lost => LOST_OR_NOT_RUNNING,
                     Some(Why::NotRunning) => "attestd was not running",
                     Some(Why::Overlap) => "the run before was still going",
                     Some(Why::Stopped) => "attestd stopped during the run",
@@ -239,6 +280,46 @@ impl Story {
             }
             _ => {}
         }
+    }
+
+    /// What befell the log itself. After a restore it is not known how anything stood since the backup, until it is
+    /// looked at again.
+    fn befell(&mut self, index: u64, leaf: &Leaf<'_>, private: Option<&Private>) {
+        let by = private.and_then(|private| private.by.as_ref());
+        let by = match by {
+            Some(Value::String(name)) => format!(" by {name}"),
+            Some(Value::Number(id)) => format!(" by user {id}"),
+            _ => String::new(),
+        };
+        let (what, says) = match leaf.t {
+            Type::Restored => {
+                let since = self.newest.unwrap_or(leaf.at).min(leaf.at);
+                for told in self.subjects.values_mut() {
+                    told.lose(since, index, (self.from, self.to));
+                }
+                let size = leaf.size.unwrap_or(index);
+                let says = "what was recorded after the backup, until then, is lost";
+                ("restored", format!("restored{by} from a backup of {size} records; {says}"))
+            }
+            Type::Pruned => {
+                let before = leaf.pruned_before().map_or_else(String::new, |at| at.to_string());
+                let until = leaf.until.unwrap_or_default();
+                (
+                    "pruned",
+                    format!(
+                        "retention removed the records before record {until}, of {before}, but for those still referred to; \
+                     the hashes of all stay"
+                    ),
+                )
+            }
+            _ => {
+                let reason = private.and_then(|private| private.reason.as_deref());
+                let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                ("erased", format!("a document, page or configuration was erased{by}{reason}"))
+            }
+        };
+        let sha256 = leaf.sha256.as_deref().unwrap_or_default().to_owned();
+        self.log.push(Befell { record: index, at: leaf.at, what, says, sha256 });
     }
 
     /// The end of the period.
@@ -292,6 +373,16 @@ impl Told {
         (self.at, self.now) = (Some(until), now);
     }
 
+    /// Since an instant it is not known how it stood: what was recorded then is lost.
+    fn lose(&mut self, since: Timestamp, record: u64, (from, to): (Timestamp, Timestamp)) {
+        self.lost = true;
+        if self.now.is_some() {
+            let says = "what was recorded is lost: the log was restored from a backup".to_owned();
+            let lost = Now { status: Status::Unknown, says, record, stale_at: None };
+            self.turn(since, Some(lost), from, to);
+        }
+    }
+
     fn push(
         &mut self,
         from: Timestamp,
@@ -332,6 +423,9 @@ impl Told {
         lapses
     }
 }
+
+const LOST_OR_NOT_RUNNING: &str = "what was recorded then was lost when the log was restored from a backup, or attestd \
+                                   was not running";
 
 /// What a run found, in words; in a redacted pack, in codes.
 fn says(kind: &str, leaf: &Leaf<'_>, private: Option<&Private>) -> String {

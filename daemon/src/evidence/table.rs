@@ -3,7 +3,7 @@
 use attestd_core::text::plain;
 use attestd_core::{Status, Timestamp};
 
-use super::story::{Piece, Span, Story, Told};
+use super::story::{Befell, Document, Piece, Span, Story, Told};
 
 const HEADER: &str =
     "check,target,kind,what,status,from,to,hours,count,detail,record,sha256,link\r\n";
@@ -27,12 +27,19 @@ pub(super) fn table(story: &Story) -> String {
             line(&mut out, told, ["gap", "", &from, &to, "", &count, gap.why, &record, "", ""]);
         }
         for piece in &told.evidence {
-            found(&mut out, told, piece, &piece.hash, super::files::RECORDS);
-            for blob in &piece.blobs {
-                let link = if story.documents { link(blob) } else { String::new() };
-                found(&mut out, told, piece, blob, &link);
+            found(&mut out, told, piece, "evidence", (&piece.hash, super::files::RECORDS));
+            for Document { sha256, erased } in &piece.blobs {
+                let there = story.documents && !erased;
+                let link = if there { link(sha256) } else { String::new() };
+                let what = if *erased { "evidence, erased" } else { "evidence" };
+                found(&mut out, told, piece, what, (sha256, &link));
             }
         }
+    }
+    for befell in &story.log {
+        let (at, record) = (befell.at.to_string(), befell.record.to_string());
+        let Befell { what, says, sha256, .. } = befell;
+        line(&mut out, &Told::default(), [what, "", &at, "", "", "", says, &record, sha256, ""]);
     }
     out
 }
@@ -55,12 +62,12 @@ fn row(out: &mut String, told: &Told, what: &str, span: &Span) {
     line(out, told, [what, status, &from, &to, &hours, "", &span.says, &record, "", ""]);
 }
 
-fn found(out: &mut String, told: &Told, piece: &Piece, hash: &str, link: &str) {
+fn found(out: &mut String, told: &Told, piece: &Piece, what: &str, (hash, link): (&str, &str)) {
     let (from, to) = (piece.at.to_string(), piece.last.to_string());
     let (again, record) = ((piece.again + 1).to_string(), piece.record.to_string());
     let status = piece.status.as_str();
     let says = &piece.says;
-    line(out, told, ["evidence", status, &from, &to, "", &again, says, &record, hash, link]);
+    line(out, told, [what, status, &from, &to, "", &again, says, &record, hash, link]);
 }
 
 fn line(out: &mut String, told: &Told, cells: [&str; 10]) {

@@ -4,15 +4,13 @@ VERIFY.md says what each word means. Run a copy that you trust, not the one in t
     python3 verify.py [--key KEY] [--witness FILE] [--json] PACK"""
 import argparse, base64, datetime, hashlib, json, os, pathlib, re, subprocess, sys, tempfile
 
-ALWAYS = {"index.html", "register.csv", "VERIFY.md", "verify.py", "manifest.json", "checkpoint", "key.txt", "key.pem",
-          "records.jsonl"}
-MANIFEST = {**dict.fromkeys("origin organisation made_at made_by from to check".split(), str),
-            **dict.fromkeys("format first next size records".split(), int),
-            **dict.fromkeys("whole redacted documents".split(), bool)}
-OF_SUBJECTS = {"run", "same", "missed", "ticked", "retired"}
-TYPES = OF_SUBJECTS | set("start configured acted accepted clock recovered pruned erased restored stopped".split())
+ALWAYS = {*"index.html register.csv VERIFY.md verify.py manifest.json checkpoint key.txt key.pem records.jsonl".split()}
+MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check", bool:
+            "whole redacted documents", int: "format first next size records"}.items() for name in names.split()}
+OF_SUBJECTS, OF_LOG = {"run", "same", "missed", "ticked", "retired"}, {"restored", "pruned", "erased"}
+TYPES = OF_SUBJECTS | OF_LOG | set("start configured acted restated accepted clock recovered stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
-
+NOT_WITNESSED = "not_witnessed", "nobody else's checkpoints were given (--witness)"
 def need(holds, what):
     if not holds: raise ValueError(what)
     return holds
@@ -23,11 +21,10 @@ def when(text):
     seconds = datetime.datetime.fromisoformat(found[1] + "+00:00").timestamp()
     return int(seconds) * 10**9 + int((found[2] or "0").ljust(9, "0"))
 def unbase64(text, size):
-    data = base64.b64decode(text, validate=True)
-    return need(base64.b64encode(data).decode() == text and len(data) == size and data, f"{text!r}: not {size} bytes")
+    again = base64.b64encode(data := base64.b64decode(text, validate=True)).decode()
+    return need(again == text and len(data) == size and data, f"{text!r}: not {size} bytes")
 def small(pack, name):
-    path = pathlib.Path(pack, name)
-    return need(0 < path.stat().st_size <= SMALL and path.read_bytes(), f"{name} is empty or too large")
+    return need(0 < (path := pathlib.Path(pack, name)).stat().st_size <= SMALL and path.read_bytes(), f"{name}: size")
 def listed(pack, inside="", depth=0):
     for entry in os.scandir(os.path.join(pack, inside)):
         name = f"{inside}/{entry.name}" if inside else entry.name
@@ -44,7 +41,6 @@ def check_files(pack):  # every file is what SHA256SUMS says; answers the hash o
             while piece := file.read(1 << 20): found.update(piece)
         need(found.hexdigest() == hash_, f"{name!r} is not what SHA256SUMS says")
     return hashlib.sha256(listing).hexdigest(), sums
-
 def parse_key(text):  # a verifier key: its name, its id, and itself as openssl reads it
     name, id_, data = (*text.split("+", 2)[:2], unbase64(text.split("+", 2)[2], 33))
     hash_, spki = hashlib.sha256(f"{name}\n".encode() + data), bytes.fromhex("302a300506032b6570032100") + data[1:]
@@ -69,11 +65,7 @@ def checkpoint(text):
     found = need(re.fullmatch(r"([^\n]+)\n(0|[1-9]\d{0,18})\n(\S+)\n", text), "this is no checkpoint")
     return found[1], int(found[2]), unbase64(found[3], 32)
 def node(left, right): return hashlib.sha256(b"\x01" + left + right).digest()
-def grow(level):  # the tree from its leaves' hashes up: of each height h the roots of the full subtrees of 2^h leaves
-    while level:
-        yield level
-        level = [node(level[n], level[n + 1]) for n in range(0, len(level) - 1, 2)]
-def root_of(tree, size):
+def root_of(tree, size):  # the tree has, of each height h, the roots of the full subtrees of 2^h leaves
     root, at = None, size
     for height in (h for h in range(size.bit_length()) if size >> h & 1):  # the smallest full subtree is at the right
         at -= 1 << height
@@ -87,38 +79,49 @@ def check_tiles(pack, size, root, names):  # all tiles (C2SP tlog-tiles) hash up
         names.add(name := f"tile/{level}/{name}" + (f".p/{width}" if width < 256 else ""))
         tile = need(len(data := small(pack, name)) == width * 32 and data, f"{name} has not {width} hashes")
         levels[level] += (tile[n:n + 32] for n in range(0, len(tile), 32))
-    tree = list(grow(levels[0]))
+    tree = [levels[0]]
+    while len(tree[-1]) > 1: tree.append([node(*two) for two in zip(tree[-1][::2], tree[-1][1::2])])
     fine = all(levels[n] == tree[8 * n] for n in range(8) if levels[n]) and root_of(tree, size) == root
     return need(fine and tree, "the tiles do not hash up to the root in the checkpoint")
-def check_records(pack, manifest, leaves, take):
-    last, count, redacted = -1, 0, manifest["redacted"]
+def check_records(pack, manifest, tree, take):  # answers the origins that the log had earlier
+    last, count, earlier, now = -1, 0, {}, None
     with open(os.path.join(pack, "records.jsonl"), "rb") as file:
         while line := file.readline(RECORD * 6 + 100):
             line = load(need(line.endswith(b"\n") and line[:-1].decode(), f"after record {last}: a line does not end"))
             i, text, private = line["i"], line["leaf"].encode(), line.get("private")
             need(set(line) <= {"i", "leaf", "private"} and type(i) is int and last < i, f"after record {last}: garbled")
-            here = i < manifest["next"] and leaves[i] == hashlib.sha256(b"\0" + text).digest()
-            need(here and len(text) + len((private or "").encode()) < RECORD, f"record {i} is not the one in the tree")
+            need(tree[0][i:i + 1] == [hashlib.sha256(b"\0" + text).digest()], f"record {i} is not the one in the tree")
             leaf, hash_ = load(text.decode()), None if private is None else hashlib.sha256(private.encode()).hexdigest()
-            named = hash_ == (None if redacted else leaf.get("private"))
-            need(leaf["t"] in TYPES and named, f"record {i} has not the private part that its leaf names")
-            take(i, leaf)
-            last, count = i, count + 1
-    need(count == manifest["records"], f"there are {count} records, not {manifest['records']}")
+            fits = hash_ == (None if manifest["redacted"] else leaf.get("private")) and leaf["t"] in TYPES and (
+                len(text) + len((private or "").encode()) < RECORD and (i < manifest["next"] or leaf["t"] in OF_LOG))
+            need(fits, f"record {i} is beyond the period, or has not the private part that its leaf names")
+            if leaf["t"] in ("start", "restored"): now = follow(earlier, now, i, leaf, tree)
+            last, count, _ = i, count + 1, take(i, leaf)
+    return need(count == manifest["records"] and now in (None, manifest["origin"]) and [earlier], f"{count} records")[0]
+def follow(earlier, now, i, leaf, tree):  # each restore ended an origin and names its key and size; answers the next
+    before = leaf["from" if leaf["t"] == "restored" else "origin"]
+    need(now in (None, before), f"record {i} is of another log than those before it")
+    if leaf["t"] == "restored":
+        said = leaf["size"], leaf["root"], (key := parse_key(leaf["key"]))[0]
+        need(said == (i, root_of(tree, i).hex(), f"attestd/{before}"), f"record {i} restores other records")
+        earlier[key[0]] = key, i
+    return leaf["origin"]
 class Promises:  # every promised slot is kept by a later record of that slot, or ended; no schedule is computed
     def __init__(self, manifest):
-        self.first, self.next, self.whole = manifest["first"], manifest["next"], manifest["whole"]
+        self.first, self.next, self.whole, self.befell = *map(manifest.get, ("first", "next", "whole")), []
         self.start, self.to, self.expected, self.newest = when(manifest["from"]), when(manifest["to"]), self.first, None
         self.open, self.runs, self.configured, self.wrong, self.kept, self.woke = {}, {}, [-1], [], 0, (0, -DAY)
     def hold(self, holds, what): self.wrong += [] if holds else [what]
     def take(self, i, leaf):
         t, at, follows = leaf["t"], when(leaf["at"]), leaf.get("next") and when(leaf["next"])
+        if t == "restored" and self.first <= i <= self.next: self.befell.append(f"; LOST: record {i} restored a backup")
+        if i >= self.next: return
         who = self.runs.get(leaf["of"]) if t == "same" else i if leaf.get("who") is None else leaf["who"]
         if t == "configured": self.configured.append(i)
         if t == "run": self.runs[i] = who
         self.hold(t != "run" or leaf["config"] in self.configured, f"record {i}: its configuration is not there")
         if i < self.first:
-            self.hold(at < self.start, f"record {i} is of the period, but stands before it")
+            self.hold(at < self.start or t in OF_LOG, f"record {i} is of the period, but stands before it")
             if t in ("run", "same", "missed") and who is not None: self.open[who] = follows, i
             return
         self.hold(self.newest or at >= self.start, f"record {i} begins the period, but is from before it")
@@ -142,22 +145,23 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         for slot, by in still: self.hold(slot >= end - DAY, f"a slot that record {by} promised was never accounted for")
         self.hold(self.runs or self.open, "nothing was watched in the period")
         of = "all records of the period" if self.whole else "one check's records only"
-        return need(not self.wrong and f"{of}: {self.kept} promises kept, {len(still)} open where the period ends",
-                    "; ".join(self.wrong[:10]))
-def notes_in(text, name):  # every checkpoint of this log in a text
-    return re.findall(rf"(?m)^{name}\n[^\n]*\n[^\n]*\n\n(?:\u2014 [^\n]*\n?)*", text.replace("\r\n", "\n"))
-def check_witness(path, key, name, size, tree):
-    notes = set(notes_in(text := pathlib.Path(path).read_bytes().decode(), name))
-    for line in (line.strip() for line in text.split("\n") if line.startswith(("{", "[", '"'))):
-        for string in need(load(line), line) and re.findall(r'"(?:[^"\\]|\\.)*"', line):
-            notes.update(notes_in(json.loads(string), name))
-    seen = [checkpoint(signed(key, note.rstrip("\n") + "\n"))[1:] for note in notes]
-    for theirs, root in seen:
-        need(theirs <= size, f"the log was rolled back: the witness saw {theirs} records, and there are {size}")
-        need(root_of(tree, theirs) == root, f"the log was rewritten: the witness saw others as its first {theirs}")
-    need(seen, "there is no checkpoint of this log in the witness' file")
-    return f"{len(seen)} checkpoints kept elsewhere are of this log, up to record {max(seen)[0]} of {size}"
-
+        says = f"{of}: {self.kept} promises kept, {len(still)} open where the period ends" + "".join(self.befell[:10])
+        return need(not self.wrong and says, "; ".join(self.wrong[:10]))
+def check_witness(path, keys, size, tree, touched):  # keys: by the log's names, and how many records each may speak of
+    texts, seen, lost = [pathlib.Path(path).read_bytes().decode()], [], []
+    for line in (line.strip() for line in texts[0].split("\n") if line.startswith(("{", "[", '"'))):
+        texts += map(json.loads, need(load(line), line) and re.findall(r'"(?:[^"\\]|\\.)*"', line))
+    of_log = rf"(?m)^(?:{'|'.join(map(re.escape, keys))})\n[^\n]*\n[^\n]*\n\n(?:\u2014 [^\n]*\n?)*"
+    notes = {note for text in texts for note in re.findall(of_log, text.replace("\r\n", "\n"))}
+    for note in need(notes, "there is no checkpoint of this log in the witness' file"):
+        key, restored = keys[note[:note.index("\n")]]
+        theirs, root = checkpoint(signed(key, note.rstrip("\n") + "\n"))[1:]
+        if restored is not None and theirs > restored: lost.append((restored, theirs))
+        else: seen.append(need(theirs <= size and root_of(tree, theirs) == root and [theirs], "the log was rolled back "
+                               f"or rewritten: it has {size} records, and not the first {theirs} that were seen")[0])
+    says = f"{len(seen)} checkpoints kept elsewhere are of this log, up to record {max(seen, default=0)} of {size}"
+    says += "".join(f"; LOST: {theirs} records were seen, of which a backup had {kept}" for kept, theirs in lost[:3])
+    return "holds" if seen and not any(kept in touched for kept, _ in lost) else "in_part", says
 def check(pack, key, witness, part):
     sums_hash, sums = check_files(pack)
     manifest = load(small(pack, "manifest.json").decode())
@@ -171,29 +175,25 @@ def check(pack, key, witness, part):
     places, promises = set(ALWAYS), Promises(manifest)
     tree = check_tiles(pack, size, root, places)
     need(all(f == f"blobs/{sums[f][:2]}/{sums[f]}" for f in set(sums) - places), "a file has no place in a pack")
-    check_records(pack, manifest, tree[0] if tree else [], promises.take)
-    def authentic():
-        need(key in (None, own) and own[0] == name and signed(own, notes[0]), "the pack's key is not the log's")
-        need(signed(own, notes[1]) == f"{name}/pack\n{sums_hash}\n", "SHA256SUMS.note is not of these files")
-        return f"signed by {name}" + ("" if key else "; COMPARE key.txt with the key of the log's first event (--key)")
-    part("authenticity", authentic)
-    if witness: part("witnessed", lambda: check_witness(witness, key or own, name, size, tree))
-    else: part("witnessed", "nobody else's checkpoints were given (--witness)", "not_witnessed")
+    earlier = check_records(pack, manifest, tree, promises.take)
+    says = f"signed by {name}" + ("" if key else "; COMPARE key.txt with the key of the log's first event (--key)")
+    part("authenticity", lambda: need(key in (None, own) and own[0] == name and signed(own, notes[0]) and signed(
+        own, notes[1]) == f"{name}/pack\n{sums_hash}\n" and says, "it is not signed with the log's key"))
+    keys, touched = {**earlier, name: (key or own, None)}, range(manifest["first"], manifest["next"] + 1)
+    part("witnessed", lambda: check_witness(witness, keys, size, tree, touched) if witness else NOT_WITNESSED)
     part("complete", promises.end)
     return f"{manifest['records']} records, {len(sums)} files; {size} leaves hash up to the checkpoint's root"
-
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("pack", "--key", "--witness"): options.add_argument(name)
     options.add_argument("--json", action="store_true")
-    asked, unknown = options.parse_args(), ("not_looked_at", "the pack's integrity fails")
-    verdict = dict.fromkeys(("integrity", "authenticity", "witnessed", "complete"), unknown)
-    def part(name, says, word="holds"):
-        try: verdict[name] = word, says() if callable(says) else says
+    asked, parts = options.parse_args(), "integrity authenticity witnessed complete"
+    verdict = dict.fromkeys(parts.split(), ("not_looked_at", "the pack's integrity fails"))
+    def part(name, judge):  # what judges says why it holds, or in what word else
+        try: verdict[name] = said if isinstance(said := judge(), tuple) else ("holds", said)
         except Exception as error: verdict[name] = "fails", f"{type(error).__name__}: {error}"
     part("integrity", lambda: check(asked.pack, asked.key and parse_key(asked.key), asked.witness, part))
     if asked.json: print(json.dumps({name: {"word": word, "says": [says]} for name, (word, says) in verdict.items()}))
     else: print(*(f"{name:13} {word.replace('_', ' '):14} {says}" for name, (word, says) in verdict.items()), sep="\n")
     return any(word not in ("holds", "not_witnessed") for word, _ in verdict.values())
-
 if __name__ == "__main__": sys.exit(main())

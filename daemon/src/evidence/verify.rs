@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::files::{self, Bad, bad};
 use super::leaf::{Leaf, Type};
 use super::manifest::{self, Manifest};
+use super::origins::Origins;
 use super::promises::Promises;
 use super::records::Lines;
 use super::tiles::Tiles;
@@ -123,6 +124,8 @@ pub(super) struct Whole {
     notes: [String; 2],
     sums: String,
     pub tiles: Tiles,
+    pub origins: Origins,
+    pub manifest: Manifest,
     complete: Part,
     counted: String,
 }
@@ -135,7 +138,8 @@ pub fn verify(pack: &Path, ask: &Ask) -> Verdict {
             integrity: Part::new(Word::Holds, whole.counted.clone()),
             authenticity: Part::of(authentic(&whole, ask.key.as_ref())),
             witnessed: match &ask.witness {
-                Some(file) => Part::of(witness::hold(file, &whole, ask.key.as_ref())),
+                Some(file) => witness::hold(file, &whole, ask.key.as_ref())
+                    .unwrap_or_else(|error| Part::new(Word::Fails, error.0)),
                 None => Part::new(Word::NotWitnessed, NO_WITNESS),
             },
             complete: whole.complete,
@@ -182,12 +186,12 @@ fn read(pack: &Path) -> Result<Whole, Bad> {
     }
     let blobs = places(&files, head.size)?;
     let tiles = Tiles::read(pack, &head)?;
-    let (complete, records) = read_records(pack, &manifest, &tiles)?;
+    let (complete, origins, records) = read_records(pack, &manifest, &tiles)?;
     let counted = format!(
         "{records} records, {blobs} blobs, each what it should be; {} leaves hash up to the checkpoint's root",
         head.size
     );
-    Ok(Whole { checkpoint, key, notes, sums, tiles, complete, counted })
+    Ok(Whole { checkpoint, key, notes, sums, tiles, origins, manifest, complete, counted })
 }
 
 fn note(pack: &Path, name: &str) -> Result<String, Bad> {
@@ -248,10 +252,16 @@ fn places(sums: &BTreeMap<String, String>, size: u64) -> Result<usize, Bad> {
     }
 }
 
-/// Holds each record against its tile and its private part against its leaf; gathers what completeness needs.
-fn read_records(pack: &Path, manifest: &Manifest, tiles: &Tiles) -> Result<(Part, u64), Bad> {
+/// Holds each record against its tile, its private part against its leaf, and its origin against the records before it;
+/// gathers what completeness needs.
+fn read_records(
+    pack: &Path,
+    manifest: &Manifest,
+    tiles: &Tiles,
+) -> Result<(Part, Origins, u64), Bad> {
     let mut lines = Lines::open(pack)?;
     let (mut records, mut complete) = (0, Completeness::new(manifest));
+    let mut origins = Origins::default();
     while let Some(line) = lines.next()? {
         let index = line.i;
         let wrong = |what: &str| bad(format!("record {index} {what}"));
@@ -267,16 +277,18 @@ fn read_records(pack: &Path, manifest: &Manifest, tiles: &Tiles) -> Result<(Part
                 if !manifest.redacted && *hash == sha256_hex(private.as_bytes()) => {}
             _ => return Err(wrong("has not the private part that its leaf names")),
         }
-        if index >= manifest.next {
+        if index >= manifest.next && !leaf.t.is_of_log() {
             return Err(wrong("is beyond the period"));
         }
+        origins.take(index, &leaf, &line.leaf, tiles).map_err(bad)?;
         complete.take(index, &leaf);
         records += 1;
     }
     if records != manifest.records {
         return Err(bad(format!("there are {records} records, not {}", manifest.records)));
     }
-    Ok((complete.end(), records))
+    origins.end(&manifest.origin).map_err(bad)?;
+    Ok((complete.end(), origins, records))
 }
 
 /// Completeness, as the records go by.
@@ -287,6 +299,8 @@ struct Completeness<'a> {
     /// The index that comes next, in a pack of all records.
     expected: u64,
     newest: Option<Timestamp>,
+    /// What befell the log within the period.
+    befell: Vec<String>,
     wrong: Vec<String>,
     more: usize,
 }
@@ -302,13 +316,25 @@ impl Completeness<'_> {
             configured: BTreeSet::new(),
             expected: manifest.first,
             newest: None,
+            befell: Vec::new(),
             wrong: Vec::new(),
             more: 0,
         }
     }
 
     fn take(&mut self, index: u64, leaf: &Leaf<'_>) {
-        let Manifest { first, from, .. } = *self.manifest;
+        let Manifest { first, next, from, .. } = *self.manifest;
+        let befell = self.befell.len() < REASONS_MAX && (first..=next).contains(&index);
+        if leaf.t == Type::Restored && befell {
+            self.befell.push(format!(
+                "record {index} is of {}: the log was restored from a backup, and what was recorded between that backup \
+                 and then is LOST",
+                leaf.at
+            ));
+        }
+        if index >= next {
+            return;
+        }
         if leaf.t == Type::Configured {
             self.configured.insert(index);
         }
@@ -318,7 +344,7 @@ impl Completeness<'_> {
             ));
         }
         if index < first {
-            if leaf.at >= from {
+            if leaf.at >= from && !leaf.t.is_of_log() {
                 self.fail(format!("record {index} is of the period, but stands before it"));
             }
             return self.promises.context(index, leaf);
@@ -360,7 +386,7 @@ impl Completeness<'_> {
         let kept = self.promises.kept;
         let of = if whole { "all records of the period" } else { "one check's records only" };
         let says = format!("{of}: {kept} promises kept, {open} open where the period ends");
-        Part::new(Word::Holds, says)
+        Part { word: Word::Holds, says: [says].into_iter().chain(self.befell).collect() }
     }
 
     fn fail(&mut self, what: String) {

@@ -4,6 +4,7 @@
 mod listing;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
+mod restating;
 pub mod run;
 pub mod shared;
 
@@ -98,6 +99,8 @@ pub struct Monitor {
     trusted: bool,
     /// When to look around next.
     look_at: Uptime,
+    /// When what is so is next held against what was told.
+    restate_at: Uptime,
 }
 
 /// The ends by which the monitor is reached.
@@ -133,6 +136,7 @@ impl Monitor {
             jobs: BTreeMap::new(),
             trusted: true,
             look_at: Uptime(Duration::ZERO),
+            restate_at: Uptime(Duration::ZERO),
         }
     }
 
@@ -211,7 +215,11 @@ impl Monitor {
         if changed {
             self.look_at_own();
         }
-        self.tick(now).await
+        self.tick(now).await?;
+        if self.restate_at <= uptime {
+            self.restate_at = self.restate().await?;
+        }
+        Ok(())
     }
 
     /// Steps every subject whose alerts reached a deadline.
@@ -267,6 +275,7 @@ impl Monitor {
         {
             wait = wait.min(at.since(uptime));
         }
+        wait = wait.min(self.restate_at.since(uptime));
         wait.max(Duration::from_millis(10))
     }
 
@@ -324,6 +333,7 @@ impl Monitor {
             Message::Configured { checks, index } => {
                 self.shared.config.store(index, Ordering::Relaxed);
                 self.checks = checks;
+                self.restate_at = Uptime(Duration::ZERO);
                 self.live.retain(|subject, live| {
                     self.checks.contains_key(&subject.check) || live.running
                 });

@@ -5,8 +5,8 @@ use std::path::Path;
 use attestd_core::check::Blob;
 use attestd_core::event::Change;
 use attestd_core::merkle::Head;
-use attestd_core::record::{Record, Restored};
-use attestd_core::store::{Draft, Store};
+use attestd_core::record::{Erased, Record, Restored};
+use attestd_core::store::{Draft, Store, StoreError};
 
 use super::store::{indexes, put, started, state};
 use crate::SledStore;
@@ -103,6 +103,29 @@ fn a_backup_beside_a_writer_is_verified_restored_and_gone_on_with() {
     std::fs::remove_dir_all(to.join("sled")).expect("removed");
     let (store, _) = SledStore::open(&to).expect("it opens");
     assert_eq!(state(&store).earlier, after.earlier);
+}
+
+#[test]
+fn a_backup_of_a_pruned_log_is_restored_and_knows_what_was_erased() {
+    let scene = Scene::new();
+    let erased = Blob::new(&b"a chain"[..]).sha256;
+    let by = Erased { at: at(7), sha256: erased.clone(), by: 0, reason: "mine".to_owned() };
+    wait(scene.store.erase(by)).expect("erased");
+    let year = at(0) + jiff::SignedDuration::from_hours(24 * 365);
+    scene.store.retain(at(0), year).expect("a segment begins");
+    put(&scene.store, run("tls/a", 8, None));
+    let pruned = scene.store.retain(at(60), year).expect("pruned").expect("all is old");
+    let copied = scene.backup(&scene.note(), "backup").expect("copied");
+    assert_eq!((copied.blobs, copied.rotten), (1, vec![]));
+    let (from, to) = (scene.around.path().join("backup"), scene.around.path().join("store"));
+    let verified = backup::verify(&from, Some(&scene.verifier())).expect("it holds");
+    let part = backup::begin(&from, &verified, &to).expect("copied");
+    let (store, _) = SledStore::open(&part).expect("it opens");
+    put(&store, restored(&verified));
+    assert_eq!(state(&store).pruned, Some(pruned));
+    assert_eq!(store.verbatim().check(&verified.head), Ok(()));
+    let read = store.shared().reader.blobs.read(&erased);
+    assert!(matches!(read, Err(StoreError::Erased(_))), "{read:?}");
 }
 
 #[test]

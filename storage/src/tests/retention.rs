@@ -4,7 +4,7 @@ use std::path::Path;
 
 use attestd_core::check::Blob;
 use attestd_core::event::Change;
-use attestd_core::record::Record;
+use attestd_core::record::{Erased, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Draft, Store, StoreError};
 use jiff::Timestamp;
@@ -166,6 +166,82 @@ fn whatever_step_fails_nothing_is_lost_and_the_next_time_does_it() {
 }
 
 #[test]
+fn what_is_kept_is_kept_with_what_it_refers_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    put(&store, start("origin"));
+    let first = put(&store, configured(&["otlp"])).index;
+    let Record::Run(mut once) = run("tls/same", 1, None) else { unreachable!() };
+    once.config = first;
+    let whole = put(&store, Record::Run(once)).index;
+    let erased = Erased { at: at(1), sha256: "0".repeat(64), by: 0, reason: "mine".to_owned() };
+    let erased = put(&store, Record::Erased(erased)).index;
+    for n in 2..RECORDS {
+        if n % 20 == 0 {
+            put(&store, configured(&["otlp"]));
+        }
+        put(&store, same(whole, n));
+    }
+    let pruned = store.retain(at(200), at(RECORDS)).expect("pruned").expect("some is old");
+    assert!(pruned.until > erased);
+    for index in [first, whole, erased] {
+        store.record(index).unwrap_or_else(|error| panic!("{index}: {error}"));
+    }
+}
+
+#[test]
+fn one_record_of_a_time_that_is_not_old_keeps_its_segment() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    put(&store, start("origin"));
+    put(&store, configured(&["otlp"]));
+    for n in 2..RECORDS {
+        put(&store, run("tls/a", if n == 9 { 290 } else { n }, None));
+    }
+    let segment = store.shared().reader.log.ranges()[0].clone();
+    assert!(segment.contains(&9) && segment.end > 10, "it is within: {segment:?}");
+    assert_eq!(store.retain(at(200), at(RECORDS)).expect("looked at"), None);
+    assert!(store.retain(at(291), at(RECORDS)).expect("pruned").is_some());
+}
+
+#[test]
+fn an_erasing_that_is_cut_off_anywhere_is_done_or_not_begun() {
+    let (mut done, mut undone) = (0, 0);
+    for step in 0.. {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        put(&store, start("origin"));
+        let blob = Blob::new(&b"a name"[..]);
+        let draft = Draft { record: configured(&["otlp"]), blobs: vec![blob.clone()] };
+        wait(store.commit(draft)).expect("committed");
+        faults::script(directory.path(), step, 1, Fault::Errno(EIO));
+        let erased =
+            Erased { at: at(1), sha256: blob.sha256.clone(), by: 0, reason: "mine".to_owned() };
+        let told = wait(store.erase(erased));
+        let struck = faults::end(directory.path()).struck;
+        let last = store.verbatim().size() - 1;
+        let says_so = matches!(store.record(last), Ok(Record::Erased(_)));
+        drop(store);
+        let store = open(directory.path());
+        let left = store.shared().reader.blobs.read(&blob.sha256);
+        if says_so || told.is_ok() {
+            assert!(matches!(left, Err(StoreError::Erased(_))), "{step}: {left:?}, {struck:?}");
+            done += 1;
+        }
+        if left.is_ok() {
+            assert!(told.is_err(), "{step}: {struck:?}");
+            undone += 1;
+        }
+        assert_eq!(store.shared().reader.blobs.erasing(), None, "{step}: nothing is left to do");
+        if struck.is_empty() {
+            break;
+        }
+    }
+    assert!(done >= 4 && undone >= 4, "{done} done, {undone} not begun");
+    println!("erasing cut off: {done} times done, {undone} times not begun, 0 half done");
+}
+
+#[test]
 fn a_damaged_remnant_is_damage_of_the_log() {
     let (directory, store) = filled();
     let pruned = store.retain(at(150), at(RECORDS)).expect("pruned").expect("some is old");
@@ -244,6 +320,20 @@ fn a_blob_goes_once_nothing_names_it_any_more_and_never_before() {
     let mut spared = late;
     spared.read_on(&store.shared().reader).expect("it reads");
     assert!(spared.blobs.is_empty(), "spared");
+    // Named by a blob that is younger than the look, and after an escape.
+    let mut spared = crate::garbage::look(&store.shared().reader, in_two_days).expect("it looks");
+    let lone = page("of another commit that failed");
+    store.shared().reader.blobs.keep(&lone).expect("kept");
+    let mut late = crate::garbage::look(&store.shared().reader, in_two_days).expect("it looks");
+    assert_eq!(late.blobs, [lone.sha256.clone()].into());
+    let young = page(&format!("{{\"page\": \"\\n{}\"}}", lone.sha256));
+    store.shared().reader.blobs.keep(&young).expect("kept");
+    late.read_on(&store.shared().reader).expect("it reads");
+    assert!(late.blobs.is_empty(), "{:?}", late.blobs);
+    spared.read_on(&store.shared().reader).expect("it reads");
+    for name in [&lone.sha256, &young.sha256] {
+        store.shared().reader.blobs.remove(name).expect("removed");
+    }
     let pruned = store.retain(at(150), at(300)).expect("pruned").expect("some is old");
     let removed = store.collect(in_two_days).expect("collected");
     assert!(removed as u64 >= 2 * (pruned.until - 8), "{removed} of those before {}", pruned.until);

@@ -8,18 +8,16 @@ use std::time::Duration;
 use attestd::evidence::{ExportError, Manifest, Signed, Source, Wish, export, seal_text};
 use attestd_core::check::Blob;
 use attestd_core::merkle::{self, Hash, Head, Tree, leaf_hash};
-use attestd_core::store::StoreError;
+use attestd_core::record::Erased;
+use attestd_core::store::{Store, StoreError};
 use attestd_core::time::{Clock, after};
 use attestd_core::{CheckId, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use attestd_storage::note::{Checkpoint, key_name};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sim::chance::Chance;
-use crate::sim::world::Simulation;
-
-/// The origin of every simulated log.
-pub const ORIGIN: &str = "0123456789abcdef0123456789abcdef";
+use crate::sim::world::{ORIGIN, Simulation};
 
 /// A log, its tree and its blobs.
 #[derive(Debug, Clone)]
@@ -32,11 +30,15 @@ pub struct Log {
     head: Head,
     /// When the world ended.
     pub end: Timestamp,
+    /// Its origin.
+    pub origin: String,
+    /// What it lost when it was restored from a backup: the whole log as it was then, and how much of it stayed.
+    pub lost: Vec<(Log, u64)>,
 }
 
 impl Log {
     /// What the daemon wrote in the world of a seed, in so many quarters of an hour, with all that can happen to it.
-    pub fn simulated(seed: u64, quarters: u32) -> Log {
+    pub fn simulated(seed: u64, quarters: u32, key: &SigningKey) -> Log {
         crate::sim::quiet();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -46,23 +48,87 @@ impl Log {
         runtime.block_on(async {
             let mut sim = Simulation::new(seed);
             sim.start().await.expect("the store can be written");
+            let mut lost = Vec::new();
             for _ in 0..quarters {
                 sim.pass(Duration::from_secs(15 * 60)).await;
                 sim.write_accepted().await;
                 happen(&mut sim).await;
+                if sim.chance.one_in(40) {
+                    let log = Log::in_store(&sim);
+                    let size = sim.chance.below(log.records.len() as u64).max(5);
+                    sim.restore(usize::try_from(size).expect("small"), key).await;
+                    lost.push((log, size));
+                    let down = Duration::from_secs(sim.chance.below(5 * 3600));
+                    sim.pass(down).await;
+                    sim.start().await.expect("the store can be written");
+                }
+                if sim.chance.one_in(60) {
+                    erase(&sim).await;
+                }
             }
             sim.pass(Duration::from_secs(3600)).await;
             sim.stop().await;
-            let split = |bytes: Vec<u8>| {
-                let text = String::from_utf8(bytes).expect("records are text");
-                match text.split_once('\n') {
-                    Some((leaf, private)) => (leaf.to_owned(), Some(private.to_owned())),
-                    None => (text, None),
-                }
-            };
-            let records = sim.store.log().into_iter().map(split).collect();
-            Log::of(records, sim.store.blobs(), sim.clock.now())
+            Log { lost, ..Log::in_store(&sim) }
         })
+    }
+
+    /// A log of so many records: a day of a simulated one, and then its newest runs again and again.
+    pub fn long(records: usize, key: &SigningKey) -> Log {
+        let log = Log::simulated(1, 96, key);
+        let mut newest: BTreeMap<u64, Value> = BTreeMap::new();
+        for index in 0..log.records.len() {
+            let leaf = log.leaf(index);
+            let who = |leaf: &Value, index: u64| leaf["who"].as_u64().unwrap_or(index);
+            match (leaf["t"].as_str(), leaf["of"].as_u64().unwrap_or(index as u64)) {
+                (Some("run" | "same"), of) => {
+                    let number = who(&log.leaf(usize::try_from(of).expect("small")), of);
+                    let again = json!({ "t": "same", "at": leaf["at"], "of": of, "trigger": "change", "next": leaf["next"] });
+                    newest.insert(number, again);
+                }
+                (Some("retired"), _) => drop(newest.remove(&who(&leaf, 0))),
+                (Some("missed"), _) => {
+                    if let Some(again) = newest.get_mut(&who(&leaf, 0)) {
+                        again["next"] = leaf["next"].clone();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let again: Vec<(String, Option<String>)> =
+            newest.values().map(|leaf| (leaf.to_string(), None)).collect();
+        let more = records.saturating_sub(log.records.len());
+        let all = log.records.iter().cloned().chain(again.iter().cycle().take(more).cloned());
+        log.with(all.collect())
+    }
+
+    /// So many logs that were restored from a backup once, early in their time.
+    pub fn restored(count: usize, key: &SigningKey) -> Vec<Log> {
+        let early = |log: &Log| {
+            let half = log.records.len() as u64 / 2;
+            log.lost.len() == 1
+                && !log.blobs.is_empty()
+                && log.lost.iter().all(|(_, size)| *size + 20 < half)
+        };
+        (100..).map(|seed| Log::simulated(seed, 24, key)).filter(early).take(count).collect()
+    }
+
+    /// The index of the newest record that says that it was restored.
+    pub fn newest_restore(&self) -> Option<usize> {
+        (0..self.records.len()).rev().find(|index| self.leaf(*index)["t"] == "restored")
+    }
+
+    fn in_store(sim: &Simulation) -> Log {
+        let split = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).expect("records are text");
+            match text.split_once('\n') {
+                Some((leaf, private)) => (leaf.to_owned(), Some(private.to_owned())),
+                None => (text, None),
+            }
+        };
+        let records = sim.store.log().into_iter().map(split).collect();
+        let mut origin = String::new();
+        sim.store.read(&mut |state| origin.clone_from(&state.origin));
+        Log { origin, ..Log::of(records, sim.store.blobs(), sim.clock.now()) }
     }
 
     /// A log of these records.
@@ -79,7 +145,19 @@ impl Log {
                 levels[level].push(hash);
             });
         }
-        Log { records, blobs, levels, head: tree.head(), end }
+        let (head, origin) = (tree.head(), ORIGIN.to_owned());
+        Log { records, blobs, levels, head, end, origin, lost: Vec::new() }
+    }
+
+    /// This log with other records.
+    pub fn with(&self, records: Vec<(String, Option<String>)>) -> Log {
+        let origin = self.origin.clone();
+        Log { origin, ..Log::of(records, self.blobs.clone(), self.end) }
+    }
+
+    /// What its key is called.
+    pub fn name(&self) -> String {
+        key_name(&self.origin)
     }
 
     /// The leaf at an index, read.
@@ -91,7 +169,7 @@ impl Log {
     pub fn checkpoint(&self, size: u64) -> Checkpoint {
         let read = |level: u8, range: Range<u64>| self.hashes(level, range);
         let root = merkle::root(size, &read).expect("the hashes are there");
-        Checkpoint::new(ORIGIN, Head { size, root })
+        Checkpoint::new(&self.origin, Head { size, root })
     }
 
     /// Makes a pack of it, signed with a key.
@@ -101,9 +179,9 @@ impl Log {
         wish: &Wish,
         out: &Path,
     ) -> Result<Manifest, ExportError> {
-        let name = key_name(ORIGIN);
+        let name = self.name();
         let seal = |sums: &str| Ok(key.sign_text(&name, &seal_text(&name, sums)));
-        let checkpoint = Checkpoint::new(ORIGIN, self.head);
+        let checkpoint = Checkpoint::new(&self.origin, self.head);
         let note = key.sign(&checkpoint);
         let signed = Signed { checkpoint, note, key: key.verifier(&name), seal: &seal };
         export(self, &signed, wish, out)
@@ -124,7 +202,11 @@ impl Log {
 
     /// Some of it: any period that chance draws, perhaps of one check, perhaps redacted.
     pub fn some(&self, chance: &mut Chance) -> Wish {
-        let times: Vec<Timestamp> = (0..self.records.len()).map(|index| self.at(index)).collect();
+        // What befell the log itself is no part of any period.
+        let of_log = ["restored", "pruned", "erased"];
+        let indexes = (0..self.records.len())
+            .filter(|n| !of_log.contains(&self.leaf(*n)["t"].as_str().unwrap_or_default()));
+        let times: Vec<Timestamp> = indexes.map(|index| self.at(index)).collect();
         let (one, other) = (*chance.pick(&times), *chance.pick(&times));
         let (mut wish, hour) = (self.wish(), Duration::from_secs(3600));
         match chance.below(4) {
@@ -174,6 +256,14 @@ impl Source for Log {
 pub fn key() -> SigningKey {
     let directory = tempfile::tempdir().expect("a directory");
     KeyDirectory(directory.path().join("key")).key().expect("a key is made")
+}
+
+/// The configuration is erased; the next start keeps another.
+async fn erase(sim: &Simulation) {
+    let Some(sha256) = sim.store.blobs().into_keys().next() else { return };
+    let (at, reason) = (sim.clock.now(), "it named somebody".to_owned());
+    let erased = Erased { at, sha256, by: 0, reason };
+    sim.store.erase(erased).await.expect("the store can be written");
 }
 
 /// What happens to a daemon now and then.

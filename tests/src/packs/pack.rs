@@ -6,10 +6,8 @@ use std::path::Path;
 use attestd::evidence::seal_text;
 use attestd_core::check::sha256_hex;
 use attestd_storage::key::SigningKey;
-use attestd_storage::note::key_name;
 use serde_json::Value;
 
-use super::log::ORIGIN;
 use crate::sim::chance::Chance;
 
 /// The files of a pack, by name.
@@ -92,8 +90,9 @@ impl Pack {
     /// Makes the list again and signs it, as only who holds a key can.
     pub fn seal(&mut self, key: &SigningKey) {
         self.list();
-        let (name, sums) = (key_name(ORIGIN), sha256_hex(&self.files["SHA256SUMS"]));
-        self.put("SHA256SUMS.note", key.sign_text(&name, &seal_text(&name, &sums)));
+        let (checkpoint, sums) = (self.text("checkpoint"), sha256_hex(&self.files["SHA256SUMS"]));
+        let name = checkpoint.lines().next().expect("a checkpoint begins with its log's name");
+        self.put("SHA256SUMS.note", key.sign_text(name, &seal_text(name, &sums)));
     }
 
     /// Some file but those named, by chance.

@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use attestd::evidence::{Ask, Wish};
-use attestd_core::check::sha256_hex;
+use attestd_core::check::{hex, sha256_hex};
 use attestd_core::merkle::Head;
 use attestd_storage::key::SigningKey;
-use attestd_storage::note::{Checkpoint, key_name};
+use attestd_storage::note::Checkpoint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::log::{Log, ORIGIN};
+use super::log::Log;
 use super::pack::Pack;
 use crate::sim::chance::Chance;
 
@@ -252,8 +252,8 @@ pub const CLASSES: &[Class] = &[
     class("the checkpoint's signature is forged", "authenticity", |bench| {
         let note = bench.pack.text("checkpoint");
         let (text, _) = note.split_once("\n\n").expect("a note");
-        let forged = bench.other.sign_text(&key_name(ORIGIN), &format!("{text}\n"));
-        let id = bench.key.verifier(&key_name(ORIGIN)).id();
+        let forged = bench.other.sign_text(&bench.log.name(), &format!("{text}\n"));
+        let id = bench.key.verifier(&bench.log.name()).id();
         bench.pack.put("checkpoint", with_id(&forged, id));
         bench.pack.seal(bench.key);
     }),
@@ -272,7 +272,7 @@ pub const CLASSES: &[Class] = &[
         "authenticity",
         |bench| {
             bench.sign_anew();
-            bench.ask.key = Some(bench.key.verifier(&key_name(ORIGIN)));
+            bench.ask.key = Some(bench.key.verifier(&bench.log.name()));
         },
     ),
     class("all is signed with another key, and there is a witness", "witnessed", |bench| {
@@ -283,27 +283,90 @@ pub const CLASSES: &[Class] = &[
         let keep =
             bench.log.records.len() - 1 - usize::try_from(bench.chance.below(20)).expect("small");
         let records = bench.log.records[..keep].to_vec();
-        bench.rewrite(Log::of(records, bench.log.blobs.clone(), bench.log.end));
+        bench.rewrite(bench.log.with(records));
         bench.witness(1);
     }),
     class("the log is forked with the key, and there is a witness", "witnessed", |bench| {
         let mut records = bench.log.records.clone();
-        let at = usize::try_from(bench.chance.below(records.len() as u64)).expect("small");
+        let restored = bench.restored();
+        let more = bench.chance.below((records.len() - restored) as u64);
+        let at = restored + usize::try_from(more).expect("small");
         records[at].0 = records[at].0.replacen('{', "{ ", 1);
-        bench.rewrite(Log::of(records, bench.log.blobs.clone(), bench.log.end));
+        bench.rewrite(bench.log.with(records));
         bench.witness(3);
+    }),
+    class(
+        "a restore is left out with the key, and there is a witness from before",
+        "witnessed",
+        |bench| {
+            let at = bench.restored();
+            let (old, new) = (text(&bench.log.leaf(at)["from"]), &bench.log.origin);
+            let mut records = bench.log.records.clone();
+            for (leaf, _) in &mut records[..at] {
+                *leaf = leaf.replace(&old, new);
+            }
+            bench.without(records, at);
+            bench.witness_from_before();
+        },
+    ),
+    class("a restore names another root, with the key", "integrity", |bench| {
+        let at = bench.restored();
+        let mut records = bench.log.records.clone();
+        let root = text(&bench.log.leaf(at)["root"]);
+        records[at].0 = records[at].0.replace(&root, &other_text(&root));
+        bench.rewrite(bench.log.with(records));
+    }),
+    class(
+        "a restore names another key, and there is a witness from before",
+        "witnessed",
+        |bench| {
+            let at = bench.restored();
+            let mut records = bench.log.records.clone();
+            let key = text(&bench.log.leaf(at)["key"]);
+            let name = key.split('+').next().expect("a key begins with its name");
+            records[at].0 = records[at].0.replace(&key, &bench.other.verifier(name).to_string());
+            bench.rewrite(bench.log.with(records));
+            bench.witness_from_before();
+        },
+    ),
+    class(
+        "what a backup had is rewritten with the key, and there is a witness from before",
+        "witnessed",
+        |bench| {
+            let at = bench.restored();
+            let mut records = bench.log.records.clone();
+            records[0].0 = records[0].0.replacen('{', "{ ", 1);
+            let forged = bench.log.with(records.clone()).checkpoint(at as u64).head.root;
+            let root = text(&bench.log.leaf(at)["root"]);
+            records[at].0 = records[at].0.replace(&root, &hex(&forged));
+            bench.rewrite(bench.log.with(records));
+            bench.witness_from_before();
+        },
+    ),
+    class("a record from after the period is added, and the pack signed", "integrity", |bench| {
+        let (whole, len) = (bench.lines(), bench.log.records.len());
+        let shorter = |tenths: usize| {
+            let to = bench.log.at(len * tenths / 20);
+            let (wish, out) =
+                (Wish { to, ..bench.log.wish() }, bench.place.join(tenths.to_string()));
+            let next = bench.log.export(bench.key, &wish, &out).expect("it is made").next;
+            let later = |line: &&Value| line["i"].as_u64() >= Some(next) && !of_log(line);
+            let later: Vec<Value> = whole.iter().filter(later).cloned().collect();
+            (!later.is_empty()).then(|| (Pack::read(&out), later))
+        };
+        let (pack, later) = (10..20).rev().find_map(shorter).expect("time went on at last");
+        bench.pack = pack;
+        let mut lines = bench.lines();
+        lines.push(bench.chance.pick(&later).clone());
+        lines.sort_by_key(|line| line["i"].as_u64());
+        bench.put(&lines);
     }),
     class(
         "a slot is dropped with the key, and everything hashed and signed anew",
         "complete",
         |bench| {
             let at = bench.kept_slot();
-            let mut records = bench.log.records.clone();
-            records.remove(at);
-            for (leaf, _) in &mut records[at..] {
-                *leaf = renumbered(leaf, at as u64);
-            }
-            bench.rewrite(Log::of(records, bench.log.blobs.clone(), bench.log.end));
+            bench.without(bench.log.records.clone(), at);
         },
     ),
     class(
@@ -317,7 +380,7 @@ pub const CLASSES: &[Class] = &[
             records[at].0 = records[at]
                 .0
                 .replace(&format!(r#""slot":"{slot}""#), &format!(r#""slot":"{shifted}""#));
-            bench.rewrite(Log::of(records, bench.log.blobs.clone(), bench.log.end));
+            bench.rewrite(bench.log.with(records));
         },
     ),
     class("the times of all records are shifted, and the pack signed", "integrity", |bench| {
@@ -385,12 +448,12 @@ impl Bench<'_> {
 
     /// The checkpoint says this, signed with the log's key.
     fn state(&mut self, head: Head) {
-        self.pack.put("checkpoint", self.key.sign(&Checkpoint::new(ORIGIN, head)));
+        self.pack.put("checkpoint", self.key.sign(&Checkpoint::new(&self.log.origin, head)));
         self.pack.seal(self.key);
     }
 
     fn put_key(&mut self) {
-        let key = self.other.verifier(&key_name(ORIGIN));
+        let key = self.other.verifier(&self.log.name());
         self.pack.put("key.txt", format!("{key}\n"));
         self.pack.put("key.pem", key.pem());
     }
@@ -400,6 +463,28 @@ impl Bench<'_> {
         let checkpoint = self.log.checkpoint(self.log.records.len() as u64);
         self.pack.put("checkpoint", self.other.sign(&checkpoint));
         self.pack.seal(self.other);
+    }
+
+    /// The index of the newest record that says that the log was restored.
+    fn restored(&self) -> usize {
+        self.log.newest_restore().expect("the logs on the bench were restored")
+    }
+
+    /// The pack is one of these records without the one at `at`, the others renumbered.
+    fn without(&mut self, mut records: Vec<(String, Option<String>)>, at: usize) {
+        records.remove(at);
+        for (leaf, _) in &mut records[at..] {
+            *leaf = renumbered(leaf, at as u64);
+        }
+        self.rewrite(self.log.with(records));
+    }
+
+    /// The verifier has a checkpoint of the log as it was before its newest restore, of what the backup had.
+    fn witness_from_before(&mut self) {
+        let (lost, kept) = self.log.lost.last().expect("the logs on the bench were restored");
+        let file = self.place.join("witness");
+        std::fs::write(&file, self.key.sign(&lost.checkpoint(*kept))).expect("written");
+        self.ask.witness = Some(file);
     }
 
     /// The pack is one of another log, signed with the right key.
@@ -450,6 +535,12 @@ fn renumbered(leaf: &str, gone: u64) -> String {
         }
     }
     leaf.to_string()
+}
+
+/// Whether a record says what befell the log itself.
+fn of_log(line: &Value) -> bool {
+    let leaf: Value = serde_json::from_str(&text(&line["leaf"])).expect("a leaf is JSON");
+    ["restored", "pruned", "erased"].contains(&leaf["t"].as_str().unwrap_or_default())
 }
 
 fn has_private(line: &Value) -> bool {

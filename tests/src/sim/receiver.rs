@@ -1,6 +1,7 @@
 //! The simulation's receiver: accepts, refuses, hangs, or accepts and loses its answer, and remembers what it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub struct Receiver {
     /// How often something was accepted that it had already.
     pub repeats: Mutex<u64>,
     chance: Mutex<Chance>,
-    calm: std::sync::atomic::AtomicBool,
+    calm: AtomicBool,
+    down: AtomicBool,
 }
 
 impl Receiver {
@@ -44,13 +46,31 @@ impl Receiver {
             order: Mutex::default(),
             repeats: Mutex::default(),
             chance: Mutex::new(chance),
-            calm: std::sync::atomic::AtomicBool::new(false),
+            calm: AtomicBool::new(false),
+            down: AtomicBool::new(false),
         }
     }
 
     /// From now on it accepts everything at once.
     pub fn calm(&self) {
-        self.calm.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on nobody reaches it, or everybody as before.
+    pub fn down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    /// The alerts that it was told begin, and of which it was told nothing else that ends them.
+    pub fn open(&self) -> BTreeSet<String> {
+        let has = self.has.lock().expect("whole");
+        let mut newest: BTreeMap<&str, &Accepted> = BTreeMap::new();
+        for accepted in has.values() {
+            let known = newest.entry(&accepted.alert_id).or_insert(accepted);
+            *known = if accepted.sequence > known.sequence { accepted } else { known };
+        }
+        let open = newest.into_values().filter(|accepted| !accepted.change.closes());
+        open.map(|accepted| accepted.alert_id.clone()).collect()
     }
 
     fn accept(&self, deliveries: &[Delivery]) {
@@ -100,9 +120,11 @@ impl Emitter for SimEmitter {
                     "what is told stands in the log, and waits"
                 );
             }
-            let mood = match self.receiver.calm.load(std::sync::atomic::Ordering::Relaxed) {
-                true => 0,
-                false => self.receiver.chance.lock().expect("whole").below(8),
+            let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+            let mood = match (is(&self.receiver.down), is(&self.receiver.calm)) {
+                (true, _) => 4,
+                (false, true) => 0,
+                (false, false) => self.receiver.chance.lock().expect("whole").below(8),
             };
             let retry = |after: Option<u64>| {
                 Err(EmitError::Retry {

@@ -14,9 +14,10 @@ use attestd::people::Wish;
 use attestd::rules::Rules;
 use attestd_core::act::Matcher;
 use attestd_core::alert::Alert;
+use attestd_core::check::hex;
 use attestd_core::event::{Route, Takes, alert_id};
 use attestd_core::maintenance::{When, Window};
-use attestd_core::record::{Configured, FORMAT, Record, Start};
+use attestd_core::record::{Configured, FORMAT, Record, Restored, Start};
 use attestd_core::schedule::Schedule;
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Uptime, after};
@@ -25,6 +26,8 @@ use attestd_core::{
     FindingSpec, Judgement, Look, Means, Nature, PersonId, ProbeError, Reason, Severity, Target,
     Timestamp, Unseen,
 };
+use attestd_storage::key::SigningKey;
+use attestd_storage::note::key_name;
 use attestd_storage::{Fault, MemoryStore};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
@@ -176,6 +179,9 @@ impl World {
     }
 }
 
+/// The origin of a simulated log, until it is restored.
+pub const ORIGIN: &str = "0123456789abcdef0123456789abcdef";
+
 /// The checks of the simulated supplier, and when they are due.
 const CHECKS: [(&str, &str, bool); 4] = [
     ("quick", "7m", false),
@@ -299,9 +305,14 @@ impl Simulation {
         let anchor = anchor.map(|at| Anchor { at, uptime, boot });
         let shared = Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, anchor);
         let shared = Arc::new(shared);
+        let mut origin = String::new();
+        store.read(&mut |state| origin.clone_from(&state.origin));
+        if origin.is_empty() {
+            ORIGIN.clone_into(&mut origin);
+        }
         let start = Start {
             format: FORMAT,
-            origin: "0123456789abcdef0123456789abcdef".to_owned(),
+            origin,
             at: clock.now(),
             uptime: clock.uptime(),
             boot: clock.boot().to_owned(),
@@ -477,6 +488,26 @@ impl Simulation {
             self.acts += 1;
             let _ = life.tell.send(Message::Changed(BTreeSet::new())).await; // the monitor may have ended
         }
+    }
+
+    /// The store is lost, and begun again from a backup of its first `size` records, whose checkpoint this key signed.
+    pub async fn restore(&mut self, size: usize, key: &SigningKey) {
+        self.crash().await;
+        self.store = Arc::new(self.store.backup(size));
+        let head = self.store.head().expect("it is in memory");
+        let mut from = String::new();
+        self.store.read(&mut |state| from.clone_from(&state.origin));
+        let restored = Restored {
+            at: self.clock.now(),
+            origin: format!("{:032x}", self.chance.draw()),
+            size: head.size,
+            root: hex(&head.root),
+            key: key.verifier(&key_name(&from)).to_string(),
+            from,
+            by: "root".to_owned(),
+        };
+        let draft = Draft { record: Record::Restored(restored), blobs: vec![] };
+        self.store.commit(draft).await.expect("the store can be written");
     }
 
     /// The next commit fails, and the daemon with it (S1).

@@ -1,6 +1,7 @@
 //! Signed checkpoints of the running daemon: made, told, kept beside the key, and held against the log at the next
 //! start.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -116,6 +117,8 @@ fn a_log_that_was_rolled_back_is_told_and_nothing_is_written_to_it() {
     settled(&mut daemon);
     stop(daemon);
     let newest = std::fs::read(supplier.file("state-key/checkpoint")).expect("kept");
+    let key = supplier.file("state-key/signing-key.pem");
+    let open = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("set");
 
     // Back to the older copy, and to none at all.
     for (name, why) in [
@@ -125,8 +128,15 @@ fn a_log_that_was_rolled_back_is_told_and_nothing_is_written_to_it() {
         std::fs::remove_dir_all(supplier.file("state")).expect("removed");
         if name == "older" {
             copy(&supplier.file("older"), &supplier.file("state"));
+            for verb in [&["backup", "unsigned"][..], &["evidence", "export", "unsigned"]] {
+                let said = program::run(supplier.path(), verb);
+                assert!(said.err.contains("rolled back is not signed"), "{said:?}");
+                assert!(!supplier.file("unsigned").exists(), "{verb:?}");
+            }
         }
+        open(0o644); // a key that is not used either must not be all that anybody is told of
         let said = program::run(supplier.path(), &["run"]);
+        open(0o600);
         assert_eq!(said.code, Some(1), "{name}: {said:?}");
         assert!(
             said.err.contains("was rolled back or rewritten") && said.err.contains(why),
@@ -162,6 +172,45 @@ fn a_log_that_was_rolled_back_is_told_and_nothing_is_written_to_it() {
         "{}",
         said.err
     );
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_told_until_a_person_removes_it() {
+    let supplier = Supplier::copy();
+    let told = |daemon: &mut Daemon| {
+        daemon.until(LONG, "its own conditions are looked at", |view| {
+            let own = view.subjects.iter().find(|s| s.kind == "attestd" && s.seen_at.is_some())?;
+            Some(own.findings.iter().any(|f| f.code == "checkpoint_unreadable"))
+        })
+    };
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    assert!(!told(&mut daemon));
+    stop(daemon);
+    let (kept, aside) =
+        (supplier.file("state-key/checkpoint"), supplier.file("state-key/checkpoint-unreadable"));
+    std::fs::write(&kept, "half a chec").expect("written");
+    for verb in [&["backup", "unsigned"][..], &["evidence", "export", "unsigned"]] {
+        let said = program::run(supplier.path(), verb);
+        assert!(said.err.contains("cannot be read, and nothing else here says"), "{said:?}");
+    }
+    for _ in 0..2 {
+        let mut daemon = Daemon::start(supplier.path(), |_| {});
+        daemon.until(LONG, "it is told", |view| {
+            let mut findings = view.subjects.iter().flat_map(|subject| &subject.findings);
+            findings.any(|f| f.code == "checkpoint_unreadable").then_some(())
+        });
+        stop(daemon);
+        assert_eq!(std::fs::read(&aside).expect("kept for the audit"), b"half a chec");
+        assert!(Note::parse(&std::fs::read(&kept).expect("a new one")).is_ok());
+    }
+    std::fs::remove_file(&aside).expect("there");
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    daemon.until(LONG, "it is over", |view| {
+        let own = view.subjects.iter().find(|s| s.kind == "attestd")?;
+        let is = own.findings.iter().any(|f| f.code == "checkpoint_unreadable");
+        (!is).then_some(())
+    });
+    stop(daemon);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use attestd::view::{StatusView, SubjectView};
+use attestd_checks::controls::of_kind;
 use attestd_checks::registry::KINDS;
 use attestd_core::store::{Draft, Store};
 use attestd_storage::SledStore;
@@ -276,8 +277,10 @@ fn the_kinds_are_listed_and_explained() {
         let explained = program::run(directory.path(), &["explain", kind.name]);
         assert_eq!(explained.code, Some(0), "{explained:?}");
         let codes = kind.findings.iter().map(|spec| spec.code);
-        for part in ["## What it cannot see", "## Example", "## Findings"].into_iter().chain(codes)
-        {
+        let controls = of_kind(kind.name).map(|(of, item)| format!("{}/{}", of.id, item.id));
+        let controls: Vec<String> = controls.collect();
+        let parts = ["## What it cannot see", "## Example", "## Findings"].into_iter();
+        for part in parts.chain(codes).chain(controls.iter().map(String::as_str)) {
             assert!(explained.out.contains(part), "{} lacks {part}", kind.name);
         }
     }

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use attestd::control::{Answer, Request, client};
+use attestd::evidence::{Ask, verify};
 use attestd_core::Timestamp;
 use attestd_core::store::Store;
 use attestd_storage::SledStore;
+use attestd_tests::packs::{script, words};
 use attestd_tests::program::{self, Daemon, Said};
 use attestd_tests::supplier::Supplier;
 use jiff::SignedDuration;
@@ -123,6 +125,10 @@ fn a_pruned_log_goes_on_and_its_packs_verify_against_checkpoints_from_before() {
         let now = newest + SignedDuration::from_hours(24 * days);
         store.retain(before, now).expect("it is pruned").map(|pruned| (pruned.until, newest))
     };
+    // More lives than the newest starts and configurations that stay; what is seen stays the same.
+    for _ in 0..3 {
+        run(None);
+    }
     run(Some("before"));
     let size = attestd_tests::log::read(&state).records.len() as u64;
     assert_eq!(retain(100, Timestamp::MIN), None, "nothing is that old, but a segment begins");
@@ -142,6 +148,15 @@ fn a_pruned_log_goes_on_and_its_packs_verify_against_checkpoints_from_before() {
             let expected = (Some(0), "holds".to_owned());
             assert_eq!(word(at, &["--witness", "before"], out, part), expected, "{out}: {part}");
         }
+        if cfg!(feature = "real-parts") {
+            let ask = Ask { witness: Some(supplier.file("before")), ..Ask::default() };
+            let pack = supplier.file(out);
+            assert_eq!(words(&verify(&pack, &ask)), script::verify(&pack, &ask), "{out}");
+        }
+        let page = std::fs::read_to_string(supplier.file(out).join("index.html")).expect("a page");
+        let table = std::fs::read_to_string(supplier.file(out).join("register.csv")).expect("it");
+        let told = "retention removed the records before record";
+        assert!(page.contains(told) && table.contains(told), "{table}");
     }
     let manifest = std::fs::read_to_string(supplier.file("whole/manifest.json")).expect("a file");
     let manifest: Value = serde_json::from_str(&manifest).expect("JSON");

@@ -118,6 +118,43 @@ fn inside_the_namespace() {
     );
 }
 
+#[test]
+#[cfg_attr(not(feature = "real-parts"), ignore = "A FULL DISK NEEDS ROOT: run tests/run")]
+fn a_first_start_on_a_full_disk_looks_and_tells() {
+    namespace::run("full_disk::inside_the_namespace_at_a_first_start");
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn inside_the_namespace_at_a_first_start() {
+    let Some(place) = namespace::inside() else { return };
+    for (full, roomy) in [("state", "state-key"), ("state-key", "state")] {
+        let mut receiver = Receiver::down();
+        receiver.up();
+        let place = place.join(format!("full-{full}"));
+        for name in [full, roomy] {
+            std::fs::create_dir_all(place.join(name)).expect("made");
+        }
+        let disk = place.join(full);
+        let path = disk.to_str().expect("a path of ours");
+        namespace::command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", path]);
+        fill(&disk);
+        load::configure(&place, &receiver.endpoint());
+        load::write(&place, 0, 0);
+        let mut daemon = Daemon::start(&place, |_| {});
+        let why = wait::until(LONG, "it tells that it cannot write", || {
+            daemon.until(LONG, "it answers", |_| Some(()));
+            let told = receiver.accepted().volatile;
+            told.into_iter().find(|told| told.code == "log_not_written")
+        });
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.end(LONG).success());
+        assert!(receiver.accepted().has.is_empty(), "nothing is told as if it were recorded");
+        assert_eq!(size(&place.join("state-key/signing-key.pem")), 0, "{why:?}");
+    }
+    println!("2 first starts on a full disk: all is told");
+}
+
 /// Writes until there is no room for a byte.
 fn fill(state: &Path) {
     let mut options = File::options();

@@ -277,6 +277,7 @@ fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut 
         for (ordinal, event) in events.iter().enumerate() {
             counts.muted += u64::from(event.muted);
             assert!(!event.muted || event.to.is_empty(), "seed {seed}: told though silenced");
+            assert_ne!(event.change, Change::Restated, "seed {seed}: nobody knew less than is so");
             for to in &event.to {
                 counts.events += 1;
                 let id = event_id(origin, index, ordinal);

@@ -92,7 +92,7 @@ async fn mails(hours: u64, dark: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Vec
     let mailbox: attestd_core::DestinationName = "mail:ann".parse().expect("a name");
     let severities = [Severity::Warning, Severity::Critical].into();
     let only = Only { severities, ..Only::default() };
-    let route = Route { destination: mailbox.clone(), takes: Takes::ForPeople, only };
+    let route = Route { only, ..Route::new(mailbox.clone(), Takes::ForPeople) };
     let blob = Blob::new(&b"# none\n"[..]);
     let configured = Configured {
         at: clock.now(),

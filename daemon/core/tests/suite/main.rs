@@ -1,6 +1,7 @@
 //! The long suites of core: stories and exhaustive scripts for the alert machine, and properties of everything pure.
 
 mod fold;
+mod levels;
 mod manifest;
 mod merkle;
 mod names;

@@ -8,7 +8,8 @@ use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Ta
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Acted, Configured, Missed, Record, Recorded, Recovered, Run, Same, Start, Ticked, Why,
+    Accepted, Acted, Configured, Missed, Record, Recorded, Recovered, Restated, Run, Same, Start,
+    Ticked, Why,
 };
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
@@ -113,7 +114,13 @@ fn alerts() -> BoxedStrategy<Alerts> {
     let times = (timestamp(), prop::option::of(timestamp()), prop::option::of(timestamp()));
     let alert = (finding(), phase, times, severity(), 0..9_u32).prop_map(
         |(finding, phase, (since, absent_since, told), worst, repeats)| Alert {
-            told: told.map(|at| Told { at, severity: worst, tier: finding.tier, worst }),
+            told: told.map(|at| Told {
+                at,
+                severity: worst,
+                tier: finding.tier,
+                worst,
+                not_yet: Vec::new(),
+            }),
             finding,
             phase,
             since,
@@ -319,11 +326,9 @@ fn record() -> BoxedStrategy<Record> {
     let takes = prop::sample::select(vec![Takes::Everything, Takes::ForPeople]);
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
-    let route = (destination(), takes, only).prop_map(|(destination, takes, only)| Route {
-        destination,
-        takes,
-        only,
-    });
+    let route = (destination(), takes, only, any::<bool>()).prop_map(
+        |(destination, takes, only, stateless)| Route { destination, takes, only, stateless },
+    );
     let routes = prop::collection::vec(route, 0..3);
     let configured = (timestamp(), routes, labels()).prop_map(|(at, routes, labels)| {
         let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
@@ -344,6 +349,9 @@ fn record() -> BoxedStrategy<Record> {
         1 => missed,
         1 => ticked().prop_map(Record::Ticked),
         1 => ticked().prop_map(Record::Retired),
+        1 => ticked().prop_map(|Ticked { at, subject, kind, status, events, .. }| {
+            Record::Restated(Restated { at, subject, kind, status, events })
+        }),
         1 => accepted,
         1 => start,
         1 => configured,

@@ -138,7 +138,7 @@ fn alert(severity: Severity) -> Alert {
         since,
         worst: severity,
         absent_since: None,
-        told: Some(Told { at: since, severity, tier: None, worst: severity }),
+        told: Some(Told { at: since, severity, tier: None, worst: severity, not_yet: Vec::new() }),
         repeats: 0,
         waits_since: None,
         handed_on: 0,

@@ -231,7 +231,7 @@ pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) ->
     let mut takers: Vec<&Route> = routes.iter().filter(takes).collect();
     let concerns = of.finding.concerns();
     let alone = |route: &&Route| concerns.is_some() && route.destination.person() == concerns;
-    if takers.iter().any(|route| alone(route)) {
+    if takers.iter().any(alone) {
         takers.retain(|route| route.destination.person().is_none() || alone(route));
     }
     takers

@@ -24,7 +24,9 @@ fn main() {
         let targets = check.targets().await.expect("targets");
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
         let begun = Instant::now();
-        let seen = check.probe(Look { target: &targets[0], before: None, now }).await;
+        let seen = check
+            .probe(Look { target: &targets[0], before: None, said: &Default::default(), now })
+            .await;
         let took = begun.elapsed();
         let judgement = check.judge(&seen.expect("evidence"), now).expect("judged");
         println!(

@@ -161,11 +161,11 @@ pub fn of_kind(kind: &str) -> impl Iterator<Item = (&'static Framework, &'static
     all.filter(move |(_, item)| item.by.iter().any(|by| by.kind == kind))
 }
 
-/// The kind of register row that a run looked at, from what it was asked; none where it was no row.
-pub fn row(asked: &Value) -> Option<&str> {
-    let direct = std::iter::once(asked);
-    // Specs of several sorts are told apart by a name around them.
-    let within = asked.as_object().into_iter().flat_map(|fields| fields.values());
+/// The kind of register row that a run saw, from its facts; none where it saw no row.
+pub fn row(facts: &Value) -> Option<&str> {
+    let direct = std::iter::once(facts);
+    // Facts of several sorts are told apart by a name around them.
+    let within = facts.as_object().into_iter().flat_map(|fields| fields.values());
     direct.chain(within).find_map(|spec| spec.get("row")?.get("kind")?.as_str())
 }
 

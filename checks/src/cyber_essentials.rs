@@ -160,6 +160,14 @@ impl Check for CyberEssentials {
         self.source.files()
     }
 
+    fn nature(&self) -> Nature {
+        self.source.nature()
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.source.moved())
+    }
+
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
         Box::pin(async move {
             let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {
@@ -203,7 +211,8 @@ impl Check for CyberEssentials {
                 });
             }
         }
-        Ok(Judgement::new(judging.findings, judging.unseen).due(due))
+        let people = facts.row.owner.iter().chain(&facts.row.deputy).cloned();
+        Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

@@ -8,12 +8,16 @@ use attestd_core::check::sha256_hex;
 use attestd_core::obligation::{Period, WorkingDays};
 use serde::Deserialize;
 
+use crate::obligation::presets::Obligations;
+
 /// The data files that `built_in` reads, by name; those of certificates and TLS stand beside what reads them.
 pub const FILES: &[(&str, &str)] = &[
+    ("actions.toml", include_str!("../data/actions.toml")),
     ("bank_holidays.toml", include_str!("../data/bank_holidays.toml")),
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
     ("dspt.toml", include_str!("../data/dspt.toml")),
     ("ico.toml", include_str!("../data/ico.toml")),
+    ("obligations.toml", include_str!("../data/obligations.toml")),
 ];
 
 /// SHA-256 of every data file (of the frameworks, all together) by its name: which rules a record was judged by.
@@ -44,6 +48,18 @@ pub fn cyber_essentials() -> &'static CyberEssentials {
 /// The rules of the Data Security and Protection Toolkit.
 pub fn dspt() -> &'static Dspt {
     static DATA: LazyLock<Dspt> = LazyLock::new(|| built_in("dspt.toml"));
+    &DATA
+}
+
+/// The dated duties.
+pub fn obligations() -> &'static Obligations {
+    static DATA: LazyLock<Obligations> = LazyLock::new(|| built_in("obligations.toml"));
+    &DATA
+}
+
+/// By when actions must be closed.
+pub fn actions() -> &'static crate::action::Rules {
+    static DATA: LazyLock<crate::action::Rules> = LazyLock::new(|| built_in("actions.toml"));
     &DATA
 }
 

@@ -284,12 +284,21 @@ impl Check for Dspt {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self.register.iter().flat_map(Source::files).collect();
-        if let Place::File { path, .. } = &self.place {
-            let watched = if path.exists() { Some(path.as_path()) } else { path.parent() };
-            files.extend(watched.map(Path::to_path_buf));
-        }
-        files
+        let register = self.register.iter().flat_map(Source::files);
+        register.chain(self.exports()).collect()
+    }
+
+    fn nature(&self) -> Nature {
+        self.register.as_ref().map_or(Nature::Local, Source::nature)
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            match &self.register {
+                Some(source) => source.moved().await,
+                None => false,
+            }
+        })
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
@@ -374,11 +383,18 @@ impl Check for Dspt {
 }
 
 impl Dspt {
+    /// Where exports are dropped, or the file that one is.
+    fn exports(&self) -> Option<PathBuf> {
+        let Place::File { path, .. } = &self.place else { return None };
+        let watched = if path.exists() { Some(path.as_path()) } else { path.parent() };
+        watched.map(Path::to_path_buf)
+    }
+
     fn target(&self, name: attestd_core::TargetName, spec: &Spec) -> Target {
         let local = matches!(self.place, Place::File { .. }) || !matches!(spec, Spec::Code { .. });
         let spec = serde_json::to_value(spec).expect("a spec is plain data");
         let nature = if local { Nature::Local } else { Nature::PublicRegister };
-        Target { name, nature, files: Vec::new(), spec }
+        Target { name, nature, files: self.exports().into_iter().collect(), spec }
     }
 
     fn deadline(&self, edition: Edition) -> Date {

@@ -175,7 +175,7 @@ impl Check for FhirEndpoint {
             let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             let ca_bundle = self.ca_bundle.as_deref();
             let accept = "application/fhir+json, application/json;q=0.9";
-            let how = How { ca_bundle, body_max: http::BODY_MAX, accept };
+            let how = How { ca_bundle, body_max: http::BODY_MAX, accept, token: None };
             let known = before.as_ref().map(|facts| &facts.got);
             match place.read(how, known).await? {
                 Read::Unchanged => Ok(Evidence::of(&before)),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use attestd_core::check::Deadline;
 use attestd_core::settings::{Problems, Settings};
+use attestd_core::statement::{Said, Statement};
 use attestd_core::{
-    BoxFuture, Check, CheckKind, Context, Date, Evidence, Judgement, Look, Reason, Timestamp,
-    Unseen, Worker,
+    BoxFuture, Check, CheckKind, Context, Date, Evidence, Judgement, Look, Reason, TargetName,
+    Timestamp, Unseen, Worker,
 };
 use serde::Deserialize;
 use toml::de::DeTable;
@@ -53,6 +54,9 @@ struct Case {
     #[serde(default)]
     before: Vec<Earlier>,
     deadline: Option<Moved>,
+    /// What people said.
+    #[serde(default)]
+    said: Vec<OfTarget>,
     target: Option<String>,
     status: String,
     #[serde(default)]
@@ -75,6 +79,13 @@ struct Answer {
 
 fn ok() -> u16 {
     200
+}
+
+#[derive(Deserialize)]
+struct OfTarget {
+    of: TargetName,
+    #[serde(flatten)]
+    said: Said,
 }
 
 #[derive(Deserialize)]
@@ -175,7 +186,28 @@ async fn look(
     let named =
         |t: &&attestd_core::Target| case.target.as_deref().is_none_or(|n| n == t.name.as_str());
     let target = targets.iter().find(named).expect("the target is there");
-    check.probe(Look { target, before, now: noon(today) }).await.map_err(|error| error.reason)
+    let mut said: BTreeMap<TargetName, Vec<Statement>> = BTreeMap::new();
+    for (record, one) in (1..).zip(&case.said) {
+        let statement = Statement { record, received: noon(one.said.on), said: one.said.clone() };
+        said.entry(one.of.clone()).or_default().push(statement);
+    }
+    said.values_mut().for_each(|all| all.sort_by_key(|one| one.said.on));
+    check
+        .probe(Look { target, before, said: &said, now: noon(today) })
+        .await
+        .map_err(|error| error.reason)
+}
+
+/// What the configuration of a test tells every check.
+pub(crate) fn context(directory: &Path, deadlines: Vec<Deadline>) -> Context {
+    Context {
+        directory: directory.to_path_buf(),
+        people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
+        ca_bundle: None,
+        credentials: Some(directory.to_path_buf()),
+        worker: Some(Arc::new(Here)),
+        deadlines,
+    }
 }
 
 /// Builds the kind from the rest of its table; it must build without an error.
@@ -213,13 +245,7 @@ pub(crate) fn try_build(
         source: "a letter".to_owned(),
         authorised_by: "alex-owner".parse().expect("an id"),
     });
-    let context = Context {
-        directory: directory.to_path_buf(),
-        people: ["alex-owner", "sam-deputy"].iter().map(|p| p.parse().expect("an id")).collect(),
-        ca_bundle: None,
-        worker: Some(Arc::new(Here)),
-        deadlines: deadline.into_iter().collect(),
-    };
+    let context = context(directory, deadline.into_iter().collect());
     let table = DeTable::parse(settings).expect("the settings are TOML");
     let problems = Problems::default();
     let settings = Settings::new(table.get_ref(), table.span(), "the check", &problems);
@@ -321,7 +347,9 @@ async fn the_example_supplier_shows_what_its_readme_says() {
         let built = build(kind, &check.to_string(), directory, None);
         for target in built.targets().await.expect("targets") {
             let now = noon(jiff::civil::date(2026, 11, 22));
-            let seen = built.probe(Look { target: &target, before: None, now }).await;
+            let seen = built
+                .probe(Look { target: &target, before: None, said: &Default::default(), now })
+                .await;
             let judgement = built.judge(&seen.expect("evidence"), now).expect("judged");
             let says = |f: &attestd_core::Finding| {
                 let spec = kind.findings.iter().find(|spec| spec.code == f.key.code.0);

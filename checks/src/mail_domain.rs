@@ -381,7 +381,7 @@ impl MailDomain {
             _ => None,
         };
         let ca_bundle = self.ca_bundle.as_deref();
-        let how = How { ca_bundle, body_max: POLICY_MAX, accept: "text/plain" };
+        let how = How { ca_bundle, body_max: POLICY_MAX, accept: "text/plain", token: None };
         let shown = place.shown();
         let unseen =
             |code: &str, why: &str| Policy::Unseen(Reason::new(code, format!("{shown}: {why}")));

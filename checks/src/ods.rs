@@ -240,7 +240,8 @@ impl Ods {
         let place = self.place(code);
         let before = known.iter().find(|organisation| organisation.record.code == *code);
         let ca_bundle: Option<&Path> = self.ca_bundle.as_deref();
-        let how = How { ca_bundle, body_max: http::BODY_MAX, accept: "application/json" };
+        let how =
+            How { ca_bundle, body_max: http::BODY_MAX, accept: "application/json", token: None };
         let read = place.read(how, before.map(|known| &known.got)).await;
         let (got, body) = match read.map_err(|error| not_registered(error, code))? {
             Read::Unchanged => {

@@ -1,6 +1,6 @@
 //! The kind `policy_review`: was each policy reviewed in time, by someone, and not changed since?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,16 @@ use attestd_core::{
     Look, Means, Nature, PersonId, ProbeError, Reason, Settings, Severity, Target, TargetName,
     Timestamp, Unseen, Worker,
 };
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::data;
 use crate::foreign::{self, Request};
 use crate::look::document::{self, Seen};
 use crate::look::front_matter::{self, Field, Fields};
+use crate::look::published::{self, Got, How, Place, Read};
+use crate::look::token::Token;
+use crate::look::{git, http};
 use crate::register::{self, Done, Ignored, NotApplicable, REVIEW_LEADS, Row, Source};
 
 /// The kind.
@@ -78,12 +82,16 @@ DOCX and ODT; the text of a PDF; the content of a link in the register. Names of
 reviewers are not recorded: only that there is one and, where the name is the id of a person of the configuration, that id.
 
 ## Settings
-- `documents`: paths or globs, such as `[\"policies/*.md\"]`.
-- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. At least one of the two is needed.
+- `documents`: paths or globs, such as `[\"policies/*.md\"]`, and `https` URLs; `documents_credential`: the systemd credential
+  with the bearer token that those URLs are shown.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. It may be
+  an `https` URL, looked at once a minute for a change (`register_credential`: the same for it). At least one of `documents`
+  and `register` is needed.
 - `interval`: what holds where a document or row states none; 12 months unless set.
 
 ## What it sends
-Nothing.
+With files: nothing. With a URL: a GET with the validators of the last answer (ETag), over verified TLS, never over http, and
+the token to that host alone. What was read there stands for 35 days when it cannot be read again.
 ";
 
 const EXAMPLE: &str = r#"[[check]]
@@ -93,14 +101,25 @@ documents = ["policies/*.md"]
 "#;
 
 fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
-    let mut globs = Vec::new();
+    let (mut globs, mut urls) = (Vec::new(), BTreeMap::new());
     for text in settings.texts("documents") {
+        if text.value.contains("://") {
+            match http::source_url(&text.value) {
+                Ok(url) => _ = urls.insert(text.value, url),
+                Err(message) => settings.error_at(text.span, message),
+            }
+            continue;
+        }
         match glob::Pattern::new(&text.value) {
             Ok(_) => globs.push(text.value),
             Err(error) => {
                 settings.error_at(text.span, format!("{:?} is no glob: {error}", text.value))
             }
         }
+    }
+    let token = Token::build(settings, "documents_credential", context.credentials.as_deref());
+    if token.is_some() && urls.is_empty() {
+        settings.error("documents_credential", "only a URL in `documents` is shown a token");
     }
     let register = Source::build(settings, context);
     if !settings.has("documents") && register.is_none() {
@@ -117,6 +136,9 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     }
     Some(Box::new(PolicyReview {
         globs,
+        urls,
+        ca_bundle: context.ca_bundle.clone(),
+        token,
         register,
         interval,
         directory: context.directory.clone(),
@@ -127,6 +149,10 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
 
 struct PolicyReview {
     globs: Vec<String>,
+    /// Documents elsewhere, by their URLs as they are written.
+    urls: BTreeMap<String, Url>,
+    ca_bundle: Option<PathBuf>,
+    token: Option<Token>,
     register: Option<Source>,
     interval: Period,
     directory: PathBuf,
@@ -138,11 +164,12 @@ struct PolicyReview {
 #[derive(Debug, Serialize, Deserialize)]
 enum Spec {
     Document(PathBuf),
+    Elsewhere(String),
     Row { row: Box<Row>, ignored: Option<Ignored> },
     Bad(Reason),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Facts {
     last_reviewed: Done,
     reviewer: Reviewer,
@@ -164,6 +191,12 @@ struct Facts {
     changed_on: Option<Date>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     evidence: Option<Seen>,
+    /// How a document elsewhere was got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    got: Option<Got>,
+    /// What was checked out, where this lies in a working copy of git, when it was first seen as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_applicable: Option<NotApplicable>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,6 +220,7 @@ impl Check for PolicyReview {
             let mut targets = found.unwrap_or_else(|error| {
                 Err(Reason::new("unreadable", format!("listing documents: {error}")))
             })?;
+            targets.extend(self.urls.keys().map(|url| elsewhere(url)));
             let Some(source) = &self.register else { return Ok(targets) };
             let register = source.read().await?;
             let mut ignored = Some(register.ignored.clone());
@@ -207,7 +241,20 @@ impl Check for PolicyReview {
 
     fn files(&self) -> Vec<PathBuf> {
         let folders = self.globs.iter().map(|glob| self.directory.join(fixed_part(glob)));
-        folders.chain(self.register.iter().flat_map(Source::files)).collect()
+        folders.chain(self.register_files()).collect()
+    }
+
+    fn nature(&self) -> Nature {
+        self.register.as_ref().map_or(Nature::Local, Source::nature)
+    }
+
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            match &self.register {
+                Some(source) => source.moved().await,
+                None => false,
+            }
+        })
     }
 
     fn probe<'a>(&'a self, look: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
@@ -215,16 +262,17 @@ impl Check for PolicyReview {
             let spec: Spec = serde_json::from_value(look.target.spec.clone()).map_err(|error| {
                 ProbeError::new("bad_spec", format!("a target of another kind: {error}"))
             })?;
+            let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             let mut facts = match spec {
                 Spec::Bad(reason) => return Err(reason.into()),
                 Spec::Document(path) => self.document(path, &look.target.name).await?,
+                Spec::Elsewhere(url) => self.elsewhere(&url, before.as_ref()).await?,
                 Spec::Row { row, ignored } => {
-                    let directory = self.directory.clone();
-                    let read = move || Ok(read_row(*row, ignored, &directory));
+                    let (directory, files) = (self.directory.clone(), self.register_files());
+                    let read = move || Ok(read_row(*row, ignored, &directory, &files));
                     blocking(&look.target.name, read).await?
                 }
             };
-            let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             carry_forward(&mut facts, before.as_ref(), today(look.now));
             Ok(Evidence::of(&facts))
         })
@@ -285,7 +333,10 @@ impl Check for PolicyReview {
             (Some(_), None) => "Not changed since that review date was first seen.".to_owned(),
             (None, None) => "No text to compare.".to_owned(),
         };
-        [format!("{last}{version}"), interval, changed].join("\n")
+        let commit = facts.commit.map_or_else(String::new, |commit| {
+            format!("\nFirst seen so with commit {commit} checked out.")
+        });
+        [format!("{last}{version}"), interval, changed].join("\n") + &commit
     }
 
     fn thresholds(&self) -> Vec<String> {
@@ -318,8 +369,40 @@ impl PolicyReview {
             Form::Foreign(_) => foreign::DOCUMENT_MAX,
         };
         let named = shown.clone();
-        let bytes = blocking(name, move || document::read(&path, &named, max)).await?;
-        self.read(&form, &bytes, &shown).await
+        let read = move || Ok((document::read(&path, &named, max)?, git::commit(&path)));
+        let (bytes, commit) = blocking(name, read).await?;
+        Ok(Facts { commit, ..self.read(&form, &bytes, &shown).await? })
+    }
+
+    /// Reads a document at a URL, unless it is as it was `before`.
+    async fn elsewhere(&self, shown: &str, before: Option<&Facts>) -> Result<Facts, ProbeError> {
+        let name = || shown.parse().unwrap_or_else(|_| hashed(shown));
+        let url = self.urls.get(shown).ok_or_else(|| ProbeError::no_target(&name()))?;
+        let how = How {
+            ca_bundle: self.ca_bundle.as_deref(),
+            body_max: foreign::DOCUMENT_MAX,
+            accept: "*/*",
+            token: self.token.as_ref(),
+        };
+        let place = Place::Url(url.clone());
+        let got_before = before.and_then(|before| before.got.as_ref());
+        let (got, bytes) = match (place.read(how, got_before).await?, before) {
+            (Read::Unchanged, Some(before)) => return Ok(before.clone()),
+            (Read::Unchanged, None) => {
+                let message = format!("{shown} answered 304 to a first question");
+                return Err(ProbeError::new("bad_answer", message));
+            }
+            (Read::New(got, bytes), _) => (got, bytes),
+        };
+        let form = Form::got(url, got.content_type.as_deref(), &bytes, shown)?;
+        let facts = self.read(&form, &bytes, shown).await;
+        // A page that asks for a login is no document: what it said is kept with the reason.
+        let facts = facts.map_err(|reason| published::kept(reason, shown, 200, &bytes))?;
+        Ok(Facts { got: Some(got), ..facts })
+    }
+
+    fn register_files(&self) -> Vec<PathBuf> {
+        self.register.iter().flat_map(Source::files).collect()
     }
 
     async fn read(&self, form: &Form, bytes: &[u8], shown: &str) -> Result<Facts, Reason> {
@@ -418,6 +501,13 @@ fn documents(globs: &[String], directory: &Path) -> Result<Vec<Target>, Reason> 
     Ok(targets)
 }
 
+fn elsewhere(url: &str) -> Target {
+    let name = url.parse().unwrap_or_else(|_| hashed(url));
+    let whole = target(name, Vec::new(), &Spec::Elsewhere(url.to_owned()));
+    // What a document says of its review stands for a while when it cannot be read (F3).
+    Target { nature: Nature::PublicRegister, ..whole }
+}
+
 /// A name for a path that is too long for one, or holds control characters.
 fn hashed(path: &str) -> TargetName {
     let digest = sha256_hex(path.as_bytes());
@@ -461,7 +551,24 @@ impl Form {
             }),
         }
     }
+
+    /// What was got at a URL: by the name there, else by the type that its server states, else by how a PDF begins.
+    fn got(url: &Url, kind: Option<&str>, bytes: &[u8], shown: &str) -> Result<Form, Reason> {
+        let by_name = Form::of(Path::new(url.path()), shown);
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        match (by_name, kind) {
+            (Ok(form), _) => Ok(form),
+            (Err(_), "text/markdown") => Ok(Form::Own(front_matter::Form::Text)),
+            (Err(_), "application/vnd.oasis.opendocument.text") => Ok(Form::Foreign(Request::Odt)),
+            (Err(_), WORD) => Ok(Form::Foreign(Request::Docx)),
+            (Err(_), _) if bytes.starts_with(b"%PDF-") => Ok(Form::Foreign(Request::Pdf)),
+            (Err(reason), _) => Err(reason),
+        }
+    }
 }
+
+/// The media type of a DOCX.
+const WORD: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 
 fn read_text(
     bytes: &[u8],
@@ -547,6 +654,8 @@ fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Ve
         reviewed_body: None,
         changed_on: None,
         evidence: None,
+        got: None,
+        commit: None,
         not_applicable: None,
         ignored: None,
     })
@@ -580,7 +689,7 @@ fn reviewer(field: &Field, people: &BTreeSet<PersonId>) -> Reviewer {
     person.map_or(Reviewer::Recorded, Reviewer::Person)
 }
 
-fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path) -> Facts {
+fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path, register: &[PathBuf]) -> Facts {
     let evidence = row.evidence.as_deref().map(|cell| document::evidence(directory, cell));
     let body = match &evidence {
         Some(Seen::File { sha256 }) => Some(sha256.clone()),
@@ -596,13 +705,25 @@ fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path) -> Facts {
         reviewed_body: None,
         changed_on: None,
         evidence,
+        got: None,
+        commit: register.iter().find_map(|file| git::commit(file)),
         not_applicable: row.not_applicable,
         ignored,
     }
 }
 
-/// Takes over what the text was when this review date was first seen, and since when it differs.
+/// Takes over what the text was when this review date was first seen, and since when it differs; and, where nothing else
+/// is new, the commit at which it was first seen so.
 fn carry_forward(facts: &mut Facts, before: Option<&Facts>, today: Date) {
+    carry_review(facts, before, today);
+    if let Some(before) = before {
+        let commit = facts.commit.take();
+        let same = Facts { commit: before.commit.clone(), ..facts.clone() } == *before;
+        facts.commit = if same { before.commit.clone() } else { commit };
+    }
+}
+
+fn carry_review(facts: &mut Facts, before: Option<&Facts>, today: Date) {
     if !matches!(facts.last_reviewed, Done::On(_)) {
         return;
     }

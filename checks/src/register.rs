@@ -4,6 +4,7 @@
 //! doubtful (no header, an open quote, a limit) makes the whole register unseen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use attestd_core::finding::Finding;
 use attestd_core::obligation::{Period, WorkingDays, days_until, severity, tier};
@@ -11,12 +12,14 @@ use attestd_core::settings::did_you_mean;
 use attestd_core::{Date, FindingSpec, Means, PersonId, Reason, Severity, TargetName};
 use serde::{Deserialize, Serialize};
 
+use crate::data;
 use crate::foreign::sheet::Sheet;
 use row::is_id;
 pub use row::parse_date;
 pub use source::Source;
 use table::{Raw, RawTable, read_csv, read_sheet, read_toml};
 
+pub mod more;
 mod row;
 mod source;
 mod table;
@@ -100,6 +103,19 @@ pub struct Row {
     /// That the duty does not apply, who says so and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<NotApplicable>,
+    /// Of a service: where it stands.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lifecycle: more::Lifecycle,
+    /// Of a security test: how it was made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub test: more::Test,
+    /// Of an action: where it comes from.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: more::Origin,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// When something was last done.
@@ -233,8 +249,9 @@ fn rows(table: RawTable, british: bool, file: &str, people: &BTreeSet<PersonId>)
     let mut rows = Vec::new();
     for raw in &table.rows {
         let kind = raw.cell("kind").to_owned();
-        let near = !did_you_mean(&kind, KINDS.iter().copied()).is_empty();
-        if !kind.is_empty() && !KINDS.contains(&kind.as_str()) && !near {
+        // Asked only of what is no kind: it costs more than all else that is done with a row.
+        let near = || !did_you_mean(&kind, KINDS.iter().copied()).is_empty();
+        if !kind.is_empty() && !KINDS.contains(&kind.as_str()) && !near() {
             if ignored.rows.len() < ERRORS_MAX {
                 ignored.rows.push(raw.number);
             }
@@ -355,8 +372,12 @@ pub const PARTLY_READ: FindingSpec = FindingSpec {
 /// Lead times of an internal review, in days (H2).
 pub const REVIEW_LEADS: [i32; 3] = [30, 14, 3];
 /// Kinds of row that something watches, and services, which others refer to.
-pub(crate) const KINDS: [&str; 5] =
-    ["service", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
+pub(crate) static KINDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let presets = data::obligations().preset.iter().map(|preset| preset.kind.as_str());
+    let own =
+        ["service", "action", "policy_review", "cyber_essentials", "cyber_essentials_plus", "dspt"];
+    own.into_iter().chain(presets).collect()
+});
 /// How much of a cell a message repeats, in characters.
 const SHOWN_MAX: usize = 40;
 /// How many mistakes of one row, or rows of one mistake, a message names.

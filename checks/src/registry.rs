@@ -4,12 +4,14 @@ use attestd_core::CheckKind;
 
 /// Every kind, by name.
 pub const KINDS: &[&CheckKind] = &[
+    &crate::action::KIND,
     &crate::certificate::KIND,
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
     &crate::fhir_endpoint::KIND,
     &crate::ico_registration::KIND,
     &crate::mail_domain::KIND,
+    &crate::obligation::KIND,
     &crate::ods::KIND,
     &crate::policy_review::KIND,
     &crate::security_txt::KIND,

@@ -249,7 +249,8 @@ impl SecurityTxt {
         found: fn(Got, Text) -> Found,
     ) -> Result<Option<Evidence>, ProbeError> {
         let ca_bundle = self.ca_bundle.as_deref();
-        let how = How { ca_bundle, body_max: BODY_MAX, accept: "text/plain, */*;q=0.1" };
+        let how =
+            How { ca_bundle, body_max: BODY_MAX, accept: "text/plain, */*;q=0.1", token: None };
         let Read::New(got, body) = place.read(how, known).await? else { return Ok(None) };
         let text = format::read(&body, &got.source)
             .map_err(|reason| published::kept(reason, &got.source, 200, &body))?;

@@ -38,8 +38,8 @@ pub fn sentence(kind: &str, key: &FindingKey, values: &BTreeMap<String, Value>) 
     let spec = spec(kind, &key.code.0);
     Sentence {
         message: message(kind, key, values),
-        remedy: spec.map_or("", |spec| spec.remedy).to_owned(),
-        reference: spec.map_or("", |spec| spec.reference).to_owned(),
+        remedy: spec.map(|spec| spec.remedy(key, values)).unwrap_or_default(),
+        reference: spec.map(|spec| spec.reference(key, values)).unwrap_or_default(),
     }
 }
 

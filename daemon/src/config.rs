@@ -10,7 +10,9 @@ use attestd_core::event::Labels;
 use attestd_core::maintenance::Window;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
-use attestd_core::{Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline};
+use attestd_core::{
+    Assertion, Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline,
+};
 use toml::de::DeTable;
 
 use crate::delivery::routing::{self, Watched};
@@ -45,6 +47,8 @@ pub struct Config {
     pub windows: Vec<Window>,
     /// Who is told of the daemon's own alerts, in this order.
     pub hand_on: Vec<PersonId>,
+    /// What the supplier says it meets.
+    pub assertions: Vec<Assertion>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
 }
@@ -198,6 +202,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         directory,
         people: people.keys().cloned().collect(),
         ca_bundle,
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         worker: Some(crate::worker::workers()),
         deadlines: deadlines(settings, &people),
     };
@@ -205,6 +210,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     let hand_on: Vec<PersonId> = orders.iter().map(|(person, _)| person.clone()).collect();
     let (checks, watched) = checks(settings, &context, &zone, (&people, &mut orders));
     let windows = rules::windows(settings, &checks, (watched.whole, &zone));
+    let assertions = crate::claims::read(settings, &watched);
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
     rules::hold_reached(settings, &orders, &telling.routes);
     Some(Config {
@@ -227,6 +233,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         checks,
         windows,
         hand_on,
+        assertions,
         telling,
     })
 }

@@ -1,29 +1,35 @@
 //! What must happen from time to time: accepted events to the log, history pruned, conditions looked at, signs of life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_core::store::StoreError;
 use attestd_core::time::{Trust, Uptime, signed};
-use attestd_core::{Status, Timestamp};
+use attestd_core::{DestinationName, Severity, Status, Timestamp};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Retention;
 use crate::delivery::Deliveries;
 use crate::delivery::health::Health;
+use crate::delivery::stuck::{self, Stuck};
 use crate::monitor::Message;
 use crate::monitor::shared::Shared;
 use crate::{limits, own, systemd};
 
-/// An event that has waited for longer than this makes the condition `delivery_waiting`.
-const WAITING_MAX: Duration = Duration::from_secs(15 * 60);
+/// What waits is looked through this often.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// What is said of events that wait is said anew this often, while they do: each time is a record.
+const SAY_EVERY: Duration = Duration::from_secs(3600);
 /// Below this the disk is nearly full: the log grows by far less in a week.
 const DISK_MIN: u64 = 256 * 1024 * 1024;
 /// Conditions are looked at this often.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// The destinations of which it is said that events wait: how bad that is, and when it was said.
+type Said = BTreeMap<DestinationName, (Severity, Uptime)>;
 
 /// What must happen from time to time.
 pub struct Housekeeping {
@@ -48,6 +54,7 @@ impl Housekeeping {
         let every = systemd::watchdog().map_or(LOOK, |watchdog| LOOK.min(watchdog / 3));
         let mut written = clock.uptime();
         let mut pruned: Option<Uptime> = None;
+        let (mut said, mut counted) = (Said::new(), clock.uptime());
         // Not at once: a machine that boots with a clock years ahead is soon put right.
         let mut retained = after_uptime(clock.uptime(), limits::RETAIN_AFTER);
         loop {
@@ -68,7 +75,11 @@ impl Housekeeping {
                     self.retain(now).await;
                 }
             }
-            self.look().await;
+            let counts = (clock.uptime() >= counted).then_some(&mut said);
+            if counts.is_some() {
+                counted = after_uptime(clock.uptime(), COUNT_EVERY);
+            }
+            self.look(counts).await;
             self.sign_of_life();
         }
     }
@@ -121,10 +132,11 @@ impl Housekeeping {
         }
     }
 
-    /// Looks at the daemon's own conditions; a change is looked at, judged and told like everything else.
-    async fn look(&self) {
+    /// Looks at the daemon's own conditions; a change is looked at, judged and told like everything else. With `said`, at
+    /// what waits, too.
+    async fn look(&self, mut said: Option<&mut Said>) {
         let conditions = &self.shared.conditions;
-        let (trust, now) = (self.shared.trust(), self.shared.clock.now());
+        let trust = self.shared.trust();
         let why = (trust != Trust::Trusted).then(|| [("why", format!("{trust:?}"))]);
         let mut changed = conditions.set(own::CLOCK_UNTRUSTED, None, why.as_ref().map(|w| &w[..]));
         let low = nix::sys::statvfs::statvfs(&self.state_directory)
@@ -146,17 +158,43 @@ impl Housekeeping {
                 Some(name.as_str()),
                 blocked.as_ref().map(|b| &b[..]),
             );
-            let old = waits_since(&health, now);
-            let waiting = old.map(|since| [("since", since.to_string()), ("error", error)]);
-            changed |= conditions.set(
-                own::DELIVERY_WAITING,
-                Some(name.as_str()),
-                waiting.as_ref().map(|w| &w[..]),
-            );
+            if let Some(said) = &mut said {
+                changed |= self.say_stuck(&name, &health, error, said);
+            }
         }
         if changed {
             let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be gone
         }
+    }
+
+    /// Says that events wait for a destination, or do no longer; whether that changed anything.
+    fn say_stuck(
+        &self,
+        name: &DestinationName,
+        health: &Health,
+        error: String,
+        said: &mut Said,
+    ) -> bool {
+        let Shared { conditions, clock, store, .. } = &*self.shared;
+        let about = Some(name.as_str());
+        let Some(bad) = stuck::how_bad(name, health, &**store, clock.now()) else {
+            said.remove(name);
+            return conditions.set(own::DELIVERY_WAITING, about, None);
+        };
+        let (known, uptime) = (said.get(name).copied(), clock.uptime());
+        if known.is_some_and(|(as_bad, at)| as_bad == bad && uptime.since(at) < SAY_EVERY) {
+            return false;
+        }
+        let Some(Stuck { count, since, worst }) = stuck::say(name, health, &**store) else {
+            return false;
+        };
+        if known.is_none() {
+            tracing::error!(destination = %name, count, %since, %error, %worst, "It is told nothing for too long.");
+        }
+        said.insert(name.clone(), (bad, uptime));
+        let (count, since) = (count.to_string(), since.to_string());
+        let values = [("count", count), ("since", since), ("error", error), ("worst", worst)];
+        conditions.say(own::DELIVERY_WAITING, about, Some(bad), Some(&values))
     }
 
     /// Feeds the watchdog, but only while the monitor gets round, and says how things stand.
@@ -186,31 +224,4 @@ impl Housekeeping {
 
 fn after_uptime(uptime: Uptime, time: Duration) -> Uptime {
     Uptime(uptime.0.saturating_add(time))
-}
-
-/// Since when events wait for a destination that does not take them; none where they only wait for their hour, as
-/// obligations do for 09:00.
-fn waits_since(health: &Health, now: Timestamp) -> Option<Timestamp> {
-    let old = |oldest: &Timestamp| now.duration_since(*oldest) > signed(WAITING_MAX);
-    health.oldest.filter(old).filter(|_| health.failures > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_for_its_hour_is_no_fault_of_the_destination() {
-        let at = |text: &str| text.parse::<Timestamp>().expect("a timestamp");
-        let now = at("2026-11-22T12:00:00Z");
-        for (oldest, failures, expected, why) in [
-            (Some(at("2026-11-22T11:30:00Z")), 3, true, "half an hour, and attempts fail"),
-            (Some(at("2026-11-22T11:50:00Z")), 3, false, "ten minutes"),
-            (Some(at("2026-11-20T18:00:00Z")), 0, false, "obligations over a weekend"),
-            (None, 3, false, "nothing waits"),
-        ] {
-            let health = Health { waiting: 1, oldest, failures, ..Health::default() };
-            assert_eq!(waits_since(&health, now).is_some(), expected, "{why}");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod checkpoints;
+pub mod claims;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -14,6 +15,8 @@ pub mod limits;
 pub mod monitor;
 pub mod own;
 pub mod people;
+pub mod poll;
+pub mod posture;
 pub mod problems;
 pub mod reminders;
 pub mod rules;

@@ -44,6 +44,8 @@ pub const INBOX: usize = 1024;
 pub const STOP_MAX: Duration = Duration::from_secs(4);
 /// A request over the control socket, and its answer.
 pub const CONTROL_REQUEST_MAX: usize = 64 * 1024;
+/// A document that shows that something was done: a scanned report of a hundred pages.
+pub const DOCUMENT_MAX: usize = 16 * 1024 * 1024;
 /// The longest answer over the control socket: status of 10,000 subjects.
 pub const CONTROL_ANSWER_MAX: usize = 64 * 1024 * 1024;
 /// History entries told at once.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use attestd_core::alert::Alerts;
 use attestd_core::schedule::Schedule;
+use attestd_core::store::Store;
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
     Look, Means, Nature, PersonId, ProbeError, Severity, Subject, Target, Timestamp, Trigger,
@@ -157,9 +158,9 @@ const FINDINGS: &[FindingSpec] = &[
         code: DELIVERY_WAITING,
         means: Means::Warn,
         severity: Severity::Warning,
-        message: "alert events have waited for {component} since {since}: {error}",
-        remedy: "see why the destination does not answer; nothing is lost, everything waits in the outbox",
-        reference: "attestd semantics D1",
+        message: "{count} alert events wait for {component}, the oldest since {since}: {error}; the worst: {worst}",
+        remedy: "see why the destination does not accept them; nothing is lost, everything waits in the outbox",
+        reference: "attestd semantics D1, D8",
     },
     FindingSpec {
         code: DISK_LOW,
@@ -181,10 +182,20 @@ const FINDINGS: &[FindingSpec] = &[
 
 /// The conditions there are at the moment, as the daemon's parts report them.
 #[derive(Debug, Default)]
-pub struct Conditions(Mutex<BTreeMap<Which, BTreeMap<String, String>>>);
+pub struct Conditions(Mutex<BTreeMap<Which, Said>>);
 
 /// A condition's code, and what it is about.
 type Which = (String, Option<String>);
+
+/// What is said of a condition: its severity, where that is not its finding's, and values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// The severity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// The values of the finding's sentence.
+    pub values: BTreeMap<String, String>,
+}
 
 impl Conditions {
     /// The conditions as a daemon left them that stopped with these alerts: until the part that reports one has looked
@@ -202,7 +213,7 @@ impl Conditions {
                 .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?.to_owned())));
             let values: Vec<(&str, String)> = values.collect();
             let component = key.component.as_ref().map(Component::as_str);
-            left.set(&key.code.0, component, Some(&values));
+            left.say(&key.code.0, component, Some(alert.finding.severity), Some(&values));
         }
         left
     }
@@ -230,6 +241,19 @@ impl Conditions {
         component: Option<&str>,
         values: Option<&[(&str, String)]>,
     ) -> bool {
+        self.say(code, component, None, values)
+    }
+
+    /// The same, with a severity of its own.
+    pub fn say(
+        &self,
+        code: &str,
+        component: Option<&str>,
+        severity: Option<Severity>,
+        values: Option<&[(&str, String)]>,
+    ) -> bool {
+        let own = FINDINGS.iter().find(|spec| spec.code == code).map(|spec| spec.severity);
+        let severity = severity.filter(|severity| Some(*severity) != own);
         let key = (code.to_owned(), component.map(str::to_owned));
         let mut all = self.0.lock().expect("nothing panics while it holds this lock");
         match values {
@@ -238,7 +262,8 @@ impl Conditions {
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), value.clone()))
                     .collect();
-                all.insert(key, values.clone()) != Some(values)
+                let said = Said { severity, values };
+                all.insert(key, said.clone()) != Some(said)
             }
             None => all.remove(&key).is_some(),
         }
@@ -246,13 +271,10 @@ impl Conditions {
 
     fn facts(&self) -> Facts {
         let all = self.0.lock().expect("nothing panics while it holds this lock");
-        let one = |((code, component), values): (
-            &(String, Option<String>),
-            &BTreeMap<String, String>,
-        )| Fact {
+        let one = |((code, component), said): (&Which, &Said)| Fact {
             code: code.clone(),
             component: component.clone(),
-            values: values.clone(),
+            said: said.clone(),
         };
         Facts { conditions: all.iter().map(one).collect() }
     }
@@ -267,7 +289,8 @@ struct Facts {
 struct Fact {
     code: String,
     component: Option<String>,
-    values: BTreeMap<String, String>,
+    #[serde(flatten)]
+    said: Said,
 }
 
 /// The check itself, over the conditions that the daemon's parts report.
@@ -303,6 +326,16 @@ pub fn job(checks: &Checks) -> Job {
 /// The daemon itself, in whose history stands what people did about many subjects.
 pub fn subject() -> Subject {
     Subject::new(KIND.name.parse().expect("a plain id"), Some(target().name))
+}
+
+/// The alerts of the daemon's own check.
+pub fn alerts(store: &dyn Store) -> Alerts {
+    let mut alerts = Alerts::default();
+    store.read(&mut |state| {
+        let own = state.subjects.iter().filter(|(s, _)| s.check.as_str() == KIND.name);
+        alerts.0.extend(own.flat_map(|(_, state)| state.alerts.0.clone()));
+    });
+    alerts
 }
 
 fn target() -> Target {
@@ -342,7 +375,7 @@ fn finding(fact: Fact, now: Timestamp) -> Result<Option<Finding>, BadEvidence> {
         spec.ok_or_else(|| BadEvidence(format!("no condition is called {:?}", fact.code)))?;
     let mut finding = match reminders::is_one(spec.code) {
         false => spec.finding(),
-        true => match reminders::finding(spec, &fact.values, now) {
+        true => match reminders::finding(spec, &fact.said.values, now) {
             Some(finding) => finding,
             None => return Ok(None),
         },
@@ -351,8 +384,11 @@ fn finding(fact: Fact, now: Timestamp) -> Result<Option<Finding>, BadEvidence> {
         let component: Result<Component, _> = component.parse();
         finding = finding.on(component.map_err(|error| BadEvidence(error.to_string()))?);
     }
-    let with = |finding: Finding, (name, value): (String, String)| finding.with(&name, value);
-    Ok(Some(fact.values.into_iter().fold(finding, with)))
+    if let Some(severity) = fact.said.severity {
+        finding = finding.severity(severity);
+    }
+    let values = fact.said.values.into_iter();
+    Ok(Some(values.fold(finding, |finding, (name, value)| finding.with(&name, value))))
 }
 
 #[cfg(test)]

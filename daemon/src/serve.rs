@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use attestd_core::alert::Alerts;
 use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, Subject, Timestamp};
+use attestd_core::{Nature, PersonId, Subject, Timestamp};
 use attestd_storage::SledStore;
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use sha2::{Digest, Sha256};
@@ -35,7 +34,7 @@ use crate::own::{self, Conditions};
 use crate::rules::Rules;
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
-use crate::{housekeeping, last_words, limits, systemd, telemetry, watch as files};
+use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -50,6 +49,7 @@ pub struct Daemon {
     due: Arc<Notify>,
     checks: watch::Sender<Checks>,
     organisation: watch::Sender<String>,
+    people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
@@ -131,13 +131,21 @@ impl Daemon {
 
         let (checks_tx, checks_rx) = watch::channel(checks);
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
+        let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
+        rest.spawn(poll::run(
+            checks_rx.clone(),
+            tell_monitor.clone(),
+            clock.clone(),
+            stop_rest.clone(),
+        ));
         let server = Arc::new(Server {
             shared: shared.clone(),
             monitor: tell_monitor.clone(),
             checks: checks_rx,
             checkpoints: checkpoints.clone(),
             organisation: organisation_rx,
+            people,
         });
         let listener = server::listen(&config.control_socket)?;
         let path = config.control_socket.clone();
@@ -169,6 +177,7 @@ impl Daemon {
             due,
             checks: checks_tx,
             organisation: organisation_tx,
+            people: people_tx,
             retention: retention_tx,
             deliveries,
             metrics,
@@ -324,6 +333,7 @@ impl Daemon {
         self.shared.follow(rules(&config));
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
+        self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
@@ -396,7 +406,7 @@ async fn started(
     store: Arc<dyn Store>,
     recovered: Vec<String>,
 ) -> Result<Arc<Shared>, StoreError> {
-    let conditions = Arc::new(Conditions::left_by(&own_alerts(&*store)));
+    let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
     let mut anchor = None;
     store.read(&mut |state| anchor = state.trusted_at);
     let anchor =
@@ -486,16 +496,6 @@ fn mark(volatile: Option<&Volatile>, destinations: Vec<Destination>) -> Vec<Dest
     }
 }
 
-/// The alerts of the daemon's own check.
-fn own_alerts(store: &dyn Store) -> Alerts {
-    let mut alerts = Alerts::default();
-    store.read(&mut |state| {
-        let own = state.subjects.iter().filter(|(s, _)| s.check.as_str() == own::KIND.name);
-        alerts.0.extend(own.flat_map(|(_, state)| state.alerts.0.clone()));
-    });
-    alerts
-}
-
 fn origin(store: &dyn Store) -> String {
     let mut origin = String::new();
     store.read(&mut |state| origin.clone_from(&state.origin));
@@ -546,9 +546,11 @@ pub fn random() -> String {
 fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
     // It names people: salted, its hash tells nobody who does not have it what it says, once it is erased (T6).
     let blob = Blob::new(format!("{}\n{}", random(), config.text).into_bytes());
-    let mut labels = BTreeMap::new();
+    let (mut labels, mut before) = (BTreeMap::new(), None);
     // Checks that are about to leave keep their labels, or the end of their alerts would go elsewhere.
     shared.store.read(&mut |state| {
+        // A log begins with its `start`: index 0 is no configuration.
+        before = Some(state.config).filter(|index| *index > 0);
         let left = state.subjects.keys().filter(|subject| !checks.contains_key(&subject.check));
         let of = |subject: &Subject| {
             state.labels.get(&subject.check).map(|labels| (subject.check.clone(), labels.clone()))
@@ -564,6 +566,8 @@ fn configured(config: &Config, checks: &Checks, shared: &Shared) -> Draft {
         checks: checks.collect(),
         labels,
         routes: config.telling.routes.clone(),
+        assertions: config.assertions.clone(),
+        before,
     };
     Draft { record: Record::Configured(Box::new(configured)), blobs: vec![blob] }
 }

@@ -47,7 +47,7 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Reads `[[otlp]]`, `[[webhook]]`, `[[alertmanager]]`, `[[journald]]`, `[mail]`, `[metrics]` and `[telemetry]`.
+    /// Reads `[[otlp]]`, `[[webhook]]`, `[[alertmanager]]`, `[[journald]]`, `[mail]`, `[telling]`, `[metrics]` and `[telemetry]`.
     pub fn read(
         settings: &Settings<'_>,
         context: &Context,
@@ -88,11 +88,9 @@ impl Telling {
         }
         let metrics = settings.table("metrics").and_then(|t| PrometheusSettings::read(&t));
         let spans = settings.table("telemetry").is_some_and(|table| spans::read(&table));
-        let machine = |name: &DestinationName, only: &Only| Route {
-            destination: name.clone(),
-            takes: Takes::Everything,
-            only: only.clone(),
-            stateless: false,
+        let machine = |name: &DestinationName, only: &Only| {
+            let only = only.clone();
+            Route { only, ..Route::new(name.clone(), Takes::Everything) }
         };
         // The one is posted all that fires each minute, the other is a record of what happened.
         let stateless = |name, only| Route { stateless: true, ..machine(name, only) };
@@ -107,10 +105,8 @@ impl Telling {
         }
         for mail in &mail {
             routes.extend(mail.destinations().map(|(destination, _)| Route {
-                destination,
-                takes: Takes::ForPeople,
                 only: mail.only.clone(),
-                stateless: false,
+                ..Route::new(destination, Takes::ForPeople)
             }));
         }
         // Who is told by the journal alone is told nothing: it does not leave this machine by itself.
@@ -120,6 +116,7 @@ impl Telling {
             settings.warn(key, problem);
         }
         routes.extend(journals.iter().map(|journal| stateless(&journal.name, &journal.only)));
+        routing::second(settings, &mut routes, &journals);
         Telling { routes, otlp, webhooks, alertmanagers, journals, mail, metrics, spans }
     }
 

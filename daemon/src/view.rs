@@ -1,6 +1,7 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
 pub mod alerts;
+mod outbox;
 mod past;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::past::Gap;
-use attestd_core::record::{Record, Run};
+use attestd_core::record::{Attested, Record, Run};
 use attestd_core::state::{LastRun, State, SubjectState};
 use attestd_core::store::Committed;
 use attestd_core::{
@@ -17,6 +18,8 @@ use attestd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::posture::ClaimsView;
+pub use outbox::{Asked, EventView, QueueView};
 pub use past::{HistoryView, NotThen, PastView, spell, until};
 
 /// All of it.
@@ -35,6 +38,9 @@ pub struct StatusView {
     pub subjects: Vec<SubjectView>,
     /// What waits to be told.
     pub outbox: Vec<WaitingView>,
+    /// How what is claimed stands, where anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<ClaimsView>,
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Box<PrunedView>>,
@@ -61,12 +67,18 @@ pub struct SubjectView {
     /// When its newest run ended.
     #[serde(default)]
     pub seen_at: Option<Timestamp>,
+    /// The record that says so: the newest run's, or that of the run it was like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
     /// Its next slot.
     #[serde(default)]
     pub next: Option<Timestamp>,
     /// When what it is about ends.
     #[serde(default)]
     pub due: Option<Timestamp>,
+    /// Who answers for it: the owner, then who stands in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// Why it is not seen.
     #[serde(default)]
     pub unseen: Option<String>,
@@ -131,6 +143,13 @@ pub struct WaitingView {
     pub destination: String,
     /// How many events.
     pub events: usize,
+    /// Whether the configuration still names it: else they wait until a person discards them (D11).
+    #[serde(default = "yes")]
+    pub configured: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One entry of history, or a gap in it.
@@ -147,7 +166,7 @@ pub struct EntryView {
     /// The subject; everything where absent.
     #[serde(default)]
     pub subject: Option<Subject>,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `retired`, `acted`; a gap is `not_running`,
+    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `acted`, `retired`; a gap is `not_running`,
     /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
@@ -181,6 +200,7 @@ impl StatusView {
         let outbox = queues.map(|(destination, queue)| WaitingView {
             destination: destination.to_string(),
             events: queue.waiting.len(),
+            configured: state.routes.iter().any(|route| route.destination == *destination),
         });
         StatusView {
             organisation: organisation.to_owned(),
@@ -188,6 +208,7 @@ impl StatusView {
             past: None,
             running: expected.is_some(),
             outbox: outbox.collect(),
+            claims: None,
             pruned: PrunedView::of(state).map(Box::new),
             subjects,
         }
@@ -221,8 +242,10 @@ impl SubjectView {
             kind: state.kind.clone(),
             status: state.status(now),
             seen_at: last.map(|last| last.at),
+            record: last.map(|last| last.of),
             next: state.next,
             due: last.and_then(|last| last.due),
+            answers: last.map(|last| last.answers.clone()).unwrap_or_default(),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen,
             gap: None,
@@ -248,8 +271,10 @@ impl SubjectView {
             kind: String::new(),
             status: Status::Unknown,
             seen_at: None,
+            record: None,
             next: None,
             due: None,
+            answers: Vec::new(),
             unseen: Some("not yet seen".to_owned()),
             remedy: None,
             gap: None,
@@ -361,8 +386,8 @@ impl FindingView {
             silent_until: None,
             accepted: false,
             message: catalogue::message(kind, key, &finding.values),
-            remedy: spec.map_or("", |spec| spec.remedy).to_owned(),
-            reference: spec.map_or("", |spec| spec.reference).to_owned(),
+            remedy: spec.map(|spec| spec.remedy(key, &finding.values)).unwrap_or_default(),
+            reference: spec.map(|spec| spec.reference(key, &finding.values)).unwrap_or_default(),
         }
     }
 }
@@ -402,6 +427,9 @@ impl EntryView {
             Record::Ticked(ticked) => {
                 entry(&ticked.subject, "ticked", Some(ticked.status), events(&ticked.events))
             }
+            Record::Attested(attested) => {
+                entry(&attested.subject, "attested", None, attested_detail(attested))
+            }
             Record::Retired(ticked) => {
                 entry(&ticked.subject, "retired", None, events(&ticked.events))
             }
@@ -411,6 +439,20 @@ impl EntryView {
             _ => return None,
         })
     }
+}
+
+/// What a person said, in words.
+fn attested_detail(attested: &Attested) -> String {
+    let said = &attested.said;
+    let mut parts = vec![format!("{} on {}", said.what.as_str(), said.on)];
+    parts.extend(said.by.iter().map(|by| format!("said by {by}")));
+    parts.extend(said.second.iter().map(|second| format!("and by {second}")));
+    parts.extend(said.version.iter().map(|version| format!("version {version}")));
+    parts.extend(said.expires.iter().map(|expires| format!("good until {expires}")));
+    parts.extend(said.document.iter().map(|sha256| format!("document {sha256}")));
+    parts.extend(said.link.clone());
+    parts.extend(attested.note.clone());
+    parts.join("; ")
 }
 
 fn run_detail(run: &Run) -> String {

@@ -49,7 +49,7 @@ impl Behind {
         }
         self.silences.extend(changed.silences);
         self.outbox.extend(changed.queued);
-        self.outbox.extend(changed.accepted);
+        self.outbox.extend(changed.left);
         self.alerts.extend(changed.told);
     }
 

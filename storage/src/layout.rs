@@ -5,6 +5,7 @@
 //! | `m` | [`Meta`] as JSON |
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
+//! | `d` subject | what people said of it, as JSON; absent where nobody did |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `q` record index | the silence or accepted risk that it began, as JSON |
@@ -26,11 +27,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
+pub(crate) const SAID: u8 = b'd';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
@@ -70,6 +72,8 @@ pub(crate) struct Meta {
     pub silences: usize,
     /// How many subjects there are.
     pub subjects: usize,
+    /// Of how many subjects something was said.
+    pub said: usize,
     /// How many destinations there are.
     pub destinations: usize,
     /// How many events wait.
@@ -123,6 +127,9 @@ impl Changes {
         match state.gone.get(subject) {
             Some(entries) => self.put(named(GONE, &name), &entries.to_be_bytes()),
             None => self.remove(named(GONE, &name)),
+        }
+        if let Some(said) = state.said.0.get(subject) {
+            self.put(named(SAID, &name), &json(said));
         }
     }
 
@@ -181,6 +188,7 @@ impl Changes {
             pruned: state.pruned.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
+            said: state.said.0.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),
             told: state.outbox.told(),

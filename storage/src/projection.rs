@@ -198,6 +198,12 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.silences.insert(index, layout::parse(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::SAID, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.said.0.insert(subject, layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::NEWEST, &mut |key, value| {
         let newest = layout::number(key, value)?;
         let queue = Queue { newest, ..Queue::default() };
@@ -228,12 +234,14 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.stretch = stretch(pairs, newest / STRETCH)?;
     }
     let outbox = &state.outbox;
-    let known = (state.subjects.len(), state.silences.len());
+    let (subjects, said) = (state.subjects.len(), state.said.0.len());
+    let known = (subjects, said, state.silences.len());
     let found = (known, outbox.0.len(), outbox.len(), outbox.told());
-    let stated = ((meta.subjects, meta.silences), meta.destinations, meta.waiting, meta.told);
+    let known = (meta.subjects, meta.said, meta.silences);
+    let stated = (known, meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects and silences, destinations, events and known alerts, and has {found:?}"
+            "it says it has {stated:?} subjects, subjects spoken of and silences, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

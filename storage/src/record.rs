@@ -106,6 +106,7 @@ pub(crate) fn subject_of(record: &Record) -> Option<&Subject> {
         Record::Missed(missed) => Some(&missed.subject),
         Record::Ticked(ticked) | Record::Retired(ticked) => Some(&ticked.subject),
         Record::Acted(acted) => Some(&acted.subject),
+        Record::Attested(attested) => Some(&attested.subject),
         _ => None,
     }
 }
@@ -156,9 +157,14 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Acted(_) => ("acted", &["subject", "by", "uid", "act"]),
         Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
+        Record::Attested(_) => (
+            "attested",
+            &["subject", "by", "second", "document", "link", "version", "note", "user"],
+        ),
         Record::Restated(_) => ("restated", &["subject", "events"]),
-        Record::Configured(_) => ("configured", &["checks", "labels", "routes"]),
+        Record::Configured(_) => ("configured", &["checks", "labels", "routes", "assertions"]),
         Record::Accepted(_) => ("accepted", &["by"]),
+        Record::Discarded(_) => ("discarded", &["destination", "by", "reason"]),
         Record::Recovered(_) => ("recovered", &["what"]),
         Record::Restored(_) => ("restored", &["by"]),
         Record::Erased(_) => ("erased", &["by", "reason"]),

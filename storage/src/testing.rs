@@ -10,9 +10,10 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Acted, Configured, Erased, FORMAT, Missed, Pruned, Record, Recorded, Recovered,
-    Restated, Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record,
+    Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
 };
+use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
 use attestd_core::time::{Trust, Uptime};
 use jiff::{SignedDuration, Timestamp};
@@ -73,6 +74,8 @@ pub(crate) fn configured(destinations: &[&str]) -> Record {
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
+        assertions: Vec::new(),
+        before: None,
     }))
 }
 
@@ -151,6 +154,22 @@ pub(crate) fn silence(until: u64) -> Act {
     }))
 }
 
+/// A person said of `subject` in minute `n` that it was done on a day of November.
+pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
+    let said = Said {
+        what: What::Done,
+        on: jiff::civil::date(2026, 11, day),
+        by: "ada".parse().ok(),
+        second: "bob".parse().ok(),
+        document: Some("0".repeat(64)),
+        link: None,
+        expires: None,
+        version: None,
+    };
+    let (subject, note) = (subject.parse().expect("a subject"), Some("by hand".to_owned()));
+    Record::Attested(Box::new(Attested { at: at(n), subject, said, note, user: 7 }))
+}
+
 /// A record of every type.
 pub(crate) fn one_of_each() -> Vec<Record> {
     let ticked = |change| ticked("tls/a", 3, change);
@@ -175,6 +194,7 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         acted("tls/a", 4, take(50)),
         acted("attestd/daemon", 5, silence(60)),
         acted("attestd/daemon", 5, Act::End { of: 8 }),
+        attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),
             subject: "tls/a".parse().expect("a subject"),
@@ -183,6 +203,14 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             events: vec![event(Change::Restated)],
         }),
         Record::Accepted(Accepted { at: at(5), by }),
+        Record::Discarded(Discarded {
+            at: at(6),
+            destination: "otlp".parse().expect("a name"),
+            first: 1,
+            last: 9,
+            by: 0,
+            reason: "it was moved".to_owned(),
+        }),
         Record::Clock { at: at(6), trust: Trust::Trusted },
         Record::Recovered(Recovered { at: at(7), what: vec!["mended".to_owned()] }),
         Record::Pruned(Pruned { at: at(7), until: 1, from: at(0) }),

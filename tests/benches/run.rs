@@ -189,6 +189,8 @@ fn configured(clock: &dyn Clock) -> Record {
         checks: Default::default(),
         labels: Default::default(),
         routes: Vec::new(),
+        assertions: Vec::new(),
+        before: None,
     }))
 }
 

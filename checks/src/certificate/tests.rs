@@ -617,7 +617,7 @@ async fn each_file_of_a_pattern_is_a_target_of_its_own() {
     assert!(check.files().iter().all(|watched| watched == directory.path()));
     for target in &targets[1..] {
         assert_eq!((target.nature, target.files.len()), (Nature::Local, 1));
-        let look = Look { target, before: None, now: at(NOW) };
+        let look = Look { target, before: None, said: &Default::default(), now: at(NOW) };
         let evidence = check.probe(look).await.expect("evidence");
         let judgement = check.judge(&evidence, at("2026-06-01T00:00:00Z")).expect("a judgement");
         assert_eq!(judgement.status(), Status::Pass, "self-signed is no matter in a file");
@@ -625,7 +625,7 @@ async fn each_file_of_a_pattern_is_a_target_of_its_own() {
         let late = check.judge(&evidence, at("2027-06-01T00:00:00Z")).expect("a judgement");
         assert_eq!(told(&late), ["certificate_expired leaf critical"]);
     }
-    let look = Look { target: &targets[0], before: None, now: at(NOW) };
+    let look = Look { target: &targets[0], before: None, said: &Default::default(), now: at(NOW) };
     assert_eq!(check.probe(look).await.expect_err("nothing").reason.code, "no_match");
 }
 

@@ -181,8 +181,8 @@ fn obliges(sentence: &str) -> bool {
 }
 
 #[test]
-fn a_row_is_told_by_its_kind_wherever_it_stands_in_what_was_asked() {
-    for (asked, kind) in [
+fn a_row_is_told_by_its_kind_wherever_it_stands_in_what_was_seen() {
+    for (facts, kind) in [
         (json!({ "row": { "kind": "a" } }), Some("a")),
         (json!({ "Certificate": { "row": { "kind": "b" } } }), Some("b")),
         (json!({ "Bad": { "code": "row" } }), None),
@@ -190,7 +190,7 @@ fn a_row_is_told_by_its_kind_wherever_it_stands_in_what_was_asked() {
         (json!(null), None),
         (json!([{ "row": { "kind": "a" } }]), None),
     ] {
-        assert_eq!(row(&asked), kind, "{asked}");
+        assert_eq!(row(&facts), kind, "{facts}");
     }
 }
 

@@ -35,7 +35,7 @@ async fn from_sixty_days_on_it_says_book_and_then_certify() {
         ("2027-06-12T12:00:00Z", "certify"),
     ] {
         let now = now.parse().expect("a time");
-        let look = Look { target: &targets[0], before: None, now };
+        let look = Look { target: &targets[0], before: None, said: &Default::default(), now };
         let evidence = check.probe(look).await.expect("evidence");
         let judgement = check.judge(&evidence, now).expect("judged");
         assert_eq!(judgement.findings[0].values["action"], action, "{now}");

@@ -44,8 +44,10 @@ async fn a_page_that_cannot_be_read_is_kept() {
     let targets = check.targets().await.expect("a target");
     assert_eq!(targets[0].nature, Nature::PublicRegister);
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-    let error =
-        check.probe(Look { target: &targets[0], before: None, now }).await.expect_err("unread");
+    let error = check
+        .probe(Look { target: &targets[0], before: None, said: &Default::default(), now })
+        .await
+        .expect_err("unread");
     assert_eq!(error.reason.code, "layout_changed");
     let seen = error.seen.expect("what was seen");
     assert_eq!(seen.blobs[0].bytes.as_ref(), b"<html>Just moved</html>");
@@ -70,8 +72,10 @@ async fn a_download_cut_short_is_not_believed() {
     let check = build(&KIND, &settings, Path::new("/nowhere"), None);
     let targets = check.targets().await.expect("a target");
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-    let error =
-        check.probe(Look { target: &targets[0], before: None, now }).await.expect_err("cut short");
+    let error = check
+        .probe(Look { target: &targets[0], before: None, said: &Default::default(), now })
+        .await
+        .expect_err("cut short");
     assert_eq!(error.reason.code, "fetch_failed", "{}", error.reason.message);
 }
 

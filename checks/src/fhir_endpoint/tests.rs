@@ -41,7 +41,7 @@ fn now() -> Timestamp {
 async fn look(check: &dyn Check, before: Option<&Evidence>) -> Result<Evidence, ProbeError> {
     let targets = check.targets().await.expect("a target");
     assert_eq!(targets[0].nature, Nature::Remote);
-    check.probe(Look { target: &targets[0], before, now: now() }).await
+    check.probe(Look { target: &targets[0], before, said: &Default::default(), now: now() }).await
 }
 
 const STATEMENT: &str = r#"{"resourceType": "CapabilityStatement", "status": "active", "kind": "instance",

@@ -88,6 +88,7 @@ impl Register {
             ca_bundle: self.ca_bundle.as_deref(),
             body_max: http::BODY_MAX,
             accept: "text/html",
+            token: None,
         };
         let Looked::New(got, body) = self.place.read(how, None).await? else {
             return Err(ProbeError::new("bad_answer", format!("{url} answered 304 unasked")));

@@ -65,7 +65,8 @@ async fn look(
     let settings = format!("registrations = [\"ZA000000\"]\nfile = \"{NAME}\"");
     let check = build(&KIND, &settings, directory, None);
     let targets = check.targets().await.expect("a target");
-    let seen = check.probe(Look { target: &targets[0], before, now }).await;
+    let seen =
+        check.probe(Look { target: &targets[0], before, said: &Default::default(), now }).await;
     (seen, check)
 }
 
@@ -172,9 +173,15 @@ async fn a_file_is_fetched_once_for_all_numbers_and_again_only_under_another_nam
     let check = build(&KIND, &settings, Path::new("/nowhere"), None);
     let targets = check.targets().await.expect("targets");
     let now = at("2026-11-22T12:00:00Z");
-    let one = check.probe(Look { target: &targets[0], before: None, now }).await.expect("seen");
-    check.probe(Look { target: &targets[1], before: None, now }).await.expect("seen");
-    let again = Look { target: &targets[0], before: Some(&one), now };
+    let one = check
+        .probe(Look { target: &targets[0], before: None, said: &Default::default(), now })
+        .await
+        .expect("seen");
+    check
+        .probe(Look { target: &targets[1], before: None, said: &Default::default(), now })
+        .await
+        .expect("seen");
+    let again = Look { target: &targets[0], before: Some(&one), said: &Default::default(), now };
     assert_eq!(check.probe(again).await.expect("seen"), one, "the page links to the same file");
     let newer = check.probe(again).await.expect("seen");
     assert_ne!(newer.facts["of"], one.facts["of"]);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use attestd_core::Reason;
 use reqwest::Url;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use super::document;
+use super::token::Token;
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Request<'a> {
     pub accept: &'static str,
     /// What the last answer was known by: where it is the same still, the server answers 304 and no body.
     pub known: Option<&'a Validators>,
+    /// What shows the server who asks; it goes to no other, wherever that one leads.
+    pub token: Option<&'a Token>,
 }
 
 /// By what an answer is known again (RFC 9110 8.8), as the server gave it.
@@ -97,7 +100,8 @@ pub fn source_url(text: &str) -> Result<Url, String> {
 
 /// Fetches the whole of `url`; `ca_bundle` adds trust anchors to the system's.
 pub async fn get(url: &Url, ca_bundle: Option<&Path>) -> Result<Answer, Reason> {
-    fetch(Request { url, ca_bundle, body_max: BODY_MAX, accept: "*/*", known: None }).await
+    fetch(Request { url, ca_bundle, body_max: BODY_MAX, accept: "*/*", known: None, token: None })
+        .await
 }
 
 /// Fetches the whole of what is asked for.
@@ -118,11 +122,11 @@ pub async fn open(
     body_max: u64,
     within: Duration,
 ) -> Result<Answering, Reason> {
-    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None }, within).await
+    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None, token: None }, within).await
 }
 
 async fn ask(request: Request<'_>, within: Duration) -> Result<Answering, Reason> {
-    let Request { url, ca_bundle, body_max, accept, known } = request;
+    let Request { url, ca_bundle, body_max, accept, known, token } = request;
     let client = client(is_loopback(url), ca_bundle.map(Path::to_path_buf), within).await?;
     let asked = url.to_string();
     let mut asking =
@@ -131,6 +135,11 @@ async fn ask(request: Request<'_>, within: Duration) -> Result<Answering, Reason
         let etag = known.etag.iter().map(|etag| (IF_NONE_MATCH, etag));
         let day = known.last_modified.iter().map(|day| (IF_MODIFIED_SINCE, day));
         asking = etag.chain(day).fold(asking, |asking, (name, value)| asking.header(name, value));
+    }
+    if let Some(token) = token.cloned() {
+        let read = tokio::task::spawn_blocking(move || token.header()).await;
+        let header = read.map_err(|error| Reason::new("no_credential", error.to_string()))?;
+        asking = asking.header(AUTHORIZATION, header?);
     }
     let response = asking.send().await.map_err(|error| failed(&asked, &error))?;
     check_headers(&asked, response.headers())?;
@@ -391,7 +400,14 @@ mod tests {
             .insert_header("content-type", "text/plain; charset=utf-8");
         Mock::given(path("/")).respond_with(whole).mount(&server).await;
         let url = url(&server.uri());
-        let ask = |known| Request { url: &url, ca_bundle: None, body_max: 9, accept: "*/*", known };
+        let ask = |known| Request {
+            url: &url,
+            ca_bundle: None,
+            body_max: 9,
+            accept: "*/*",
+            known,
+            token: None,
+        };
         let first = fetch(ask(None)).await.expect("an answer");
         assert_eq!(first.content_type.as_deref(), Some("text/plain; charset=utf-8"));
         let tag = Validators { etag: Some("\"1\"".to_owned()), last_modified: None };

@@ -5,6 +5,7 @@ pub mod document;
 pub mod endpoint;
 pub mod file;
 pub mod front_matter;
+pub mod git;
 pub mod hello;
 pub mod http;
 pub mod json;
@@ -14,5 +15,6 @@ pub mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+pub mod token;
 pub mod trust;
 pub mod x509;

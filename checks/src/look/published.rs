@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use super::http::{self, Validators};
+use super::token::Token;
 use super::{document, http::Request};
 
 /// The facts of evidence, which are a table: serde would take a list for one, by the order of its values.
@@ -132,6 +133,8 @@ pub struct How<'a> {
     pub body_max: u64,
     /// The `Accept` header.
     pub accept: &'static str,
+    /// What shows the server who asks.
+    pub token: Option<&'a Token>,
 }
 
 async fn fetch(url: &Url, how: How<'_>, before: Option<&Got>) -> Result<Read, ProbeError> {
@@ -139,8 +142,8 @@ async fn fetch(url: &Url, how: How<'_>, before: Option<&Got>) -> Result<Read, Pr
     let known = before.filter(|got| got.source == source).map(|got| &got.validators);
     let known = known.filter(|known| **known != Validators::default());
     wait_for_turn(url).await;
-    let How { ca_bundle, body_max, accept } = how;
-    let answer = http::fetch(Request { url, ca_bundle, body_max, accept, known }).await?;
+    let How { ca_bundle, body_max, accept, token } = how;
+    let answer = http::fetch(Request { url, ca_bundle, body_max, accept, known, token }).await?;
     if answer.status == 304 && known.is_some() {
         return Ok(Read::Unchanged);
     }
@@ -206,7 +209,8 @@ mod tests {
     use wiremock::matchers::{any, header};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
-    const HOW: How<'static> = How { ca_bundle: None, body_max: 64, accept: "text/plain" };
+    const HOW: How<'static> =
+        How { ca_bundle: None, body_max: 64, accept: "text/plain", token: None };
 
     async fn serve(template: ResponseTemplate) -> (MockServer, Place) {
         let server = MockServer::start().await;

@@ -157,7 +157,14 @@ pub(crate) async fn look(
 ) -> Result<Evidence, ProbeError> {
     let targets = check.targets().await.expect("targets");
     assert_eq!(targets.len(), 1, "{targets:?}");
-    check.probe(Look { target: &targets[0], before, now: at("2026-11-22T12:00:00Z") }).await
+    check
+        .probe(Look {
+            target: &targets[0],
+            before,
+            said: &Default::default(),
+            now: at("2026-11-22T12:00:00Z"),
+        })
+        .await
 }
 
 /// An instant.

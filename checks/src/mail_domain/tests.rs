@@ -52,7 +52,7 @@ fn now() -> Timestamp {
 async fn look(check: &dyn Check, before: Option<&Evidence>) -> Result<Evidence, ProbeError> {
     let targets = check.targets().await.expect("a target");
     assert_eq!(targets[0].nature, Nature::Remote);
-    check.probe(Look { target: &targets[0], before, now: now() }).await
+    check.probe(Look { target: &targets[0], before, said: &Default::default(), now: now() }).await
 }
 
 fn told(check: &dyn Check, evidence: &Evidence) -> (Vec<String>, Vec<String>) {

@@ -31,7 +31,7 @@ async fn a_reviewers_name_is_not_kept() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-    let look = Look { target: &targets[0], before: None, now };
+    let look = Look { target: &targets[0], before: None, said: &Default::default(), now };
     let evidence = check.probe(look).await.expect("evidence");
     assert!(!evidence.facts.to_string().contains("Roe"), "{:?}", evidence.facts);
     assert!(evidence.blobs.is_empty());
@@ -46,9 +46,19 @@ async fn the_same_document_is_the_same_evidence_on_another_day() {
     let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
     let targets = check.targets().await.expect("a target");
     let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-    let first = Look { target: &targets[0], before: None, now: at("2026-11-22T12:00:00Z") };
+    let first = Look {
+        target: &targets[0],
+        before: None,
+        said: &Default::default(),
+        now: at("2026-11-22T12:00:00Z"),
+    };
     let first = check.probe(first).await.expect("evidence");
-    let later = Look { target: &targets[0], before: Some(&first), now: at("2026-12-22T12:00:00Z") };
+    let later = Look {
+        target: &targets[0],
+        before: Some(&first),
+        said: &Default::default(),
+        now: at("2026-12-22T12:00:00Z"),
+    };
     assert_eq!(check.probe(later).await.expect("evidence"), first);
 }
 
@@ -79,7 +89,10 @@ async fn statuses(check: &dyn Check, now: &str) -> Vec<(String, String)> {
     let now = now.parse().expect("a time");
     let mut all = Vec::new();
     for target in check.targets().await.expect("targets") {
-        let status = match check.probe(Look { target: &target, before: None, now }).await {
+        let status = match check
+            .probe(Look { target: &target, before: None, said: &Default::default(), now })
+            .await
+        {
             Ok(evidence) => {
                 check.judge(&evidence, now).expect("its own").status().as_str().to_owned()
             }
@@ -121,4 +134,81 @@ async fn a_workbook_is_a_register() {
         "row 6 of register.xlsx, sheet Register: column `last_done` (C6): it holds the error #REF!";
     assert!(secure.1.starts_with(place), "{}", secure.1);
     assert!(training.1.contains("(C7)") && training.1.contains("(D7)"), "{}", training.1);
+}
+
+#[tokio::test]
+async fn a_document_elsewhere_is_read_and_known_again() {
+    let server = wiremock::MockServer::start().await;
+    let path = format!("{}/fixtures/foreign/policy.docx", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).expect("a fixture");
+    let known = wiremock::matchers::header("if-none-match", "\"1\"");
+    wiremock::Mock::given(known)
+        .respond_with(wiremock::ResponseTemplate::new(304))
+        .mount(&server)
+        .await;
+    let whole = wiremock::ResponseTemplate::new(200).insert_header("etag", "\"1\"");
+    wiremock::Mock::given(wiremock::matchers::path("/policy.docx"))
+        .respond_with(whole.set_body_bytes(bytes))
+        .mount(&server)
+        .await;
+    wiremock::Mock::given(wiremock::matchers::path("/login.docx"))
+        .respond_with(wiremock::ResponseTemplate::new(200).set_body_string("<html>Log in</html>"))
+        .mount(&server)
+        .await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let uri = server.uri();
+    let settings = format!("documents = [\"{uri}/policy.docx\", \"{uri}/login.docx\"]");
+    let check = build(&KIND, &settings, directory.path(), None);
+    let targets = check.targets().await.expect("targets");
+    assert!(targets.iter().all(|target| target.nature == Nature::PublicRegister));
+    let now = "2026-11-22T12:00:00Z".parse().expect("a time");
+    let [login, policy] = targets.as_slice() else { panic!("{targets:?}") };
+    let error = check
+        .probe(Look { target: login, before: None, said: &Default::default(), now })
+        .await
+        .expect_err("a page");
+    assert_eq!(error.reason.code, "document_broken");
+    assert!(error.seen.is_some(), "what it said is kept");
+    let first = check
+        .probe(Look { target: policy, before: None, said: &Default::default(), now })
+        .await
+        .expect("evidence");
+    assert_eq!(check.judge(&first, now).expect("its own").status().as_str(), "pass");
+    let later = Look { target: policy, before: Some(&first), said: &Default::default(), now };
+    assert_eq!(check.probe(later).await.expect("evidence"), first, "a 304 is the same evidence");
+    for (settings, says) in [
+        ("documents = [\"http://example.org/a.docx\"]", "must begin with https://"),
+        ("documents = [\"a.md\"]\ndocuments_credential = \"a\"", "only a URL"),
+    ] {
+        refuses(&KIND, &[(settings, says)]);
+    }
+}
+
+#[tokio::test]
+async fn the_commit_is_that_at_which_a_document_was_first_seen_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("a directory");
+        std::fs::write(path, text).expect("written");
+    };
+    let check = build(&KIND, "documents = [\"*.md\"]", directory.path(), None);
+    let now = "2026-11-22T12:00:00Z".parse().expect("a time");
+    let (one, two, three) = ("1".repeat(40), "2".repeat(40), "3".repeat(40));
+    let mut before: Option<Evidence> = None;
+    for (head, text, expected, why) in [
+        (&one, "x", &one, "first seen"),
+        (&two, "x", &one, "another commit, the same document"),
+        (&three, "y", &three, "the document changed"),
+        (&two, "y", &three, "another commit again"),
+    ] {
+        write(".git/HEAD", head);
+        write("a.md", &format!("---\nreviewed: 2026-06-01\n---\n{text}"));
+        let targets = check.targets().await.expect("a target");
+        let look =
+            Look { target: &targets[0], before: before.as_ref(), said: &Default::default(), now };
+        let evidence = check.probe(look).await.expect("evidence");
+        assert_eq!(evidence.facts["commit"], **expected, "{why}");
+        before = Some(evidence);
+    }
 }

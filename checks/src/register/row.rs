@@ -7,6 +7,7 @@ use attestd_core::settings::did_you_mean;
 use attestd_core::{Date, PersonId};
 use jiff::civil::date;
 
+use super::more::{self, Lifecycle, Origin, Test, Word};
 use super::table::Raw;
 use super::{Done, KINDS, NotApplicable, Row, SHOWN_MAX, Scope};
 
@@ -36,6 +37,23 @@ impl Raw {
             version: read.text("version"),
             scope: read.scope(services),
             not_applicable: read.applicable(people),
+            lifecycle: Lifecycle {
+                state: read.word("state"),
+                first_sale: read.date("first_sale"),
+                released: read.date("released"),
+                changed: read.date("changed"),
+            },
+            test: Test {
+                scheme: read.word("scheme"),
+                auditor: read.word("auditor"),
+                retest: read.date("retest"),
+                open_actions: read.count("open_actions"),
+            },
+            origin: Origin {
+                source: read.word("source"),
+                severity: read.word("severity"),
+                raised: read.date("raised"),
+            },
         };
         if read.errors.is_empty() { Ok(row) } else { Err(read.errors) }
     }
@@ -76,7 +94,8 @@ impl Reader<'_> {
         let cell = self.raw.cell("kind").to_owned();
         if !KINDS.contains(&cell.as_str()) {
             let hint = did_you_mean(&cell, KINDS.iter().copied());
-            self.wrong_cell("kind", &format!("one of {}", KINDS.join(", ")), &cell);
+            let expected = "a kind of row (`attestd explain obligation` lists most)";
+            self.wrong_cell("kind", expected, &cell);
             if let Some(last) = self.errors.last_mut() {
                 last.push_str(&hint);
             }
@@ -129,6 +148,24 @@ impl Reader<'_> {
             self.wrong_cell("period", "a period such as \"12 months\" or \"3 years\"", &cell);
         }
         period
+    }
+
+    fn word<T: Word>(&mut self, column: &'static str) -> Option<T> {
+        let cell = self.text(column)?;
+        let word = T::of(&cell);
+        if word.is_none() {
+            self.wrong_cell(column, &T::words(), &cell);
+        }
+        word
+    }
+
+    fn count(&mut self, column: &'static str) -> Option<u32> {
+        let cell = self.text(column)?;
+        let count = more::count(&cell);
+        if count.is_none() {
+            self.wrong_cell(column, "a whole number", &cell);
+        }
+        count
     }
 
     fn evidence(&mut self) -> Option<String> {

@@ -235,7 +235,7 @@ fn known_column(name: &str) -> Option<&'static str> {
 }
 
 /// Every column that is read, and two for people.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "id",
     "kind",
     "title",
@@ -253,6 +253,17 @@ pub(super) const COLUMNS: [&str; 18] = [
     "version",
     "scope",
     "applicable",
+    "state",
+    "first_sale",
+    "released",
+    "changed",
+    "scheme",
+    "auditor",
+    "retest",
+    "open_actions",
+    "source",
+    "severity",
+    "raised",
     "notes",
 ];
 /// What names a row whose other cells may be shifted.

@@ -148,7 +148,7 @@ fn a_mistake_names_its_row_and_column_and_leaves_the_others() {
         ("a,policy_review,,,,,,no: because,", &["`applicable`", "the day of review"][..]),
         ("a,policy_review,,,,,,no: small; someone; 2027-01-01,", &["`applicable`"][..]),
         ("a,policy_revew,,,,,,,", &["`kind`", "did you mean `policy_review`"][..]),
-        ("a,,,,,,,,", &["`kind`: expected one of"][..]),
+        ("a,,,,,,,,", &["`kind`: expected a kind of row"][..]),
         ("A b,policy_review,,,,,,,", &["`id`: expected 1 to 64"][..]),
         ("a,policy_review,,,,,,,x,y", &["10 cells and the header 9"][..]),
         ("a,policy_review,\"alex\nowner\",,,,,,", &["`owner`: it holds a line break"][..]),

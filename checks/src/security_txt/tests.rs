@@ -36,7 +36,7 @@ fn now() -> Timestamp {
 async fn look(check: &dyn Check, before: Option<&Evidence>) -> Result<Evidence, ProbeError> {
     let targets = check.targets().await.expect("a target");
     assert_eq!(targets[0].nature, Nature::Remote);
-    check.probe(Look { target: &targets[0], before, now: now() }).await
+    check.probe(Look { target: &targets[0], before, said: &Default::default(), now: now() }).await
 }
 
 const FILE: &str = "Contact: mailto:a@example.org\nExpires: 2027-06-30T00:00:00Z\n";

@@ -1,6 +1,6 @@
 //! What a kind of check must be able to do: say its targets, look at one, and judge what was seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::finding::{Finding, FindingSpec};
 use crate::name::{Component, PersonId, TargetName};
 use crate::settings::Settings;
+use crate::statement::{Said, Statement, What};
 use crate::{BoxFuture, finding};
 
 /// A check: a kind as configured.
@@ -20,9 +21,20 @@ pub trait Check: Send + Sync {
     /// An error, or none at all, leaves the known targets in place and is itself Unseen (F2).
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>>;
 
-    /// Files and directories that decide what the targets are (a register, the directory of a glob).
+    /// Files and directories that decide what the targets are (a register, the directory of a glob). When one changes, the
+    /// targets are asked for, and those are looked at whose `spec` has become another.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Where the list of targets comes from: what holds for those that are known while it cannot be read.
+    fn nature(&self) -> Nature {
+        Nature::Local
+    }
+
+    /// Whether a list of targets that no file holds says something new since it was last read; asked once a minute.
+    fn moved(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
     }
 
     /// Looks. Does the I/O and judges nothing. Dropped when the deadline passes.
@@ -38,6 +50,14 @@ pub trait Check: Send + Sync {
         serde_json::to_string_pretty(&evidence.facts).unwrap_or_else(|error| error.to_string())
     }
 
+    /// Whether a person may say this of a target; else why not. What it comes to, `judge` says.
+    fn hears(&self, _target: &Target, said: &Said) -> Result<(), String> {
+        Err(match said.what {
+            What::Done => "what is done there is seen, and not said".to_owned(),
+            _ => "it is no service".to_owned(),
+        })
+    }
+
     /// The thresholds worked out, a line each, for `attestd explain ID`.
     fn thresholds(&self) -> Vec<String> {
         Vec::new()
@@ -51,6 +71,8 @@ pub struct Look<'a> {
     pub target: &'a Target,
     /// The newest evidence of this subject, if any was ever seen.
     pub before: Option<&'a Evidence>,
+    /// What people said of the check's targets, oldest day first. What of it is judged by goes into the evidence.
+    pub said: &'a BTreeMap<TargetName, Vec<Statement>>,
     /// The wall clock: only for saying when something was first seen, and never part of unchanged evidence.
     pub now: Timestamp,
 }
@@ -205,17 +227,26 @@ pub struct Judgement {
     /// When what this is about ends: the first expiry, the end of the day on which a duty is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// Who answers for it: the owner, then who stands in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
 }
 
 impl Judgement {
     /// A judgement of these findings, merged to one a key, with what was not seen.
     pub fn new(findings: Vec<Finding>, unseen: Vec<Unseen>) -> Judgement {
-        Judgement { findings: finding::merge(findings), unseen, due: None }
+        Judgement { findings: finding::merge(findings), unseen, due: None, answers: Vec::new() }
     }
 
     /// The same judgement, of something that ends at `due`.
     pub fn due(mut self, due: Option<Timestamp>) -> Judgement {
         self.due = due;
+        self
+    }
+
+    /// The same judgement, of what these answer for.
+    pub fn answers(mut self, people: impl IntoIterator<Item = PersonId>) -> Judgement {
+        self.answers = people.into_iter().collect();
         self
     }
 }
@@ -271,6 +302,8 @@ pub struct Context {
     pub people: BTreeSet<PersonId>,
     /// A PEM file of extra trust anchors for fetching sources.
     pub ca_bundle: Option<PathBuf>,
+    /// Where systemd put credentials, if it did.
+    pub credentials: Option<PathBuf>,
     /// What reads documents of foreign formats; without one they are unseen.
     pub worker: Option<Arc<dyn Worker>>,
     /// Deadlines that the configuration overrides: `[[deadline]]`, by table and key (`dspt`, `2025-26`).

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::NOT_SEEN;
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
-use crate::name::{CheckId, DestinationName, PersonId, Subject};
+use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
 use crate::observation::Status;
 
 /// What changed.
@@ -151,6 +151,9 @@ pub struct Route {
     /// what is so (D7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stateless: bool,
+    /// Codes of attestd's own findings that it takes whatever its rule says, but for those about itself (D8).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<String>,
 }
 
 /// Which events a destination takes where its rule says nothing else.
@@ -240,11 +243,16 @@ pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) ->
 impl Route {
     /// A route without a rule of its own.
     pub fn new(destination: DestinationName, takes: Takes) -> Route {
-        Route { destination, takes, only: Only::default(), stateless: false }
+        let (only, also) = (Only::default(), BTreeSet::new());
+        Route { destination, takes, only, stateless: false, also }
     }
 
     /// Whether an alert like this is told there.
     pub fn accepts(&self, of: &Traits<'_>) -> bool {
+        let itself = |part: &Component| part.as_str() == self.destination.as_str();
+        if self.also.contains(&of.finding.key.code.0) {
+            return !of.finding.key.component.as_ref().is_some_and(itself);
+        }
         let Only { severities, kinds, checks, labels } = &self.only;
         let has = |(name, value)| of.labels.get(name) == Some(value);
         let within = (kinds.is_empty() || kinds.contains(of.kind))

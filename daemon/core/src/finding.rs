@@ -101,9 +101,9 @@ pub struct FindingSpec {
     pub severity: Severity,
     /// The message: a sentence in which `{name}` stands for a value of the finding.
     pub message: &'static str,
-    /// What to do about it.
+    /// What to do about it; `{name}` as in the message.
     pub remedy: &'static str,
-    /// The rule's source: document and clause.
+    /// The rule's source: document and clause; `{name}` as in the message.
     pub reference: &'static str,
 }
 
@@ -121,24 +121,38 @@ impl FindingSpec {
 
     /// The message for `finding`, its `{name}`s filled in from its values; `{component}` is always there.
     pub fn message(&self, finding: &FindingKey, values: &BTreeMap<String, Value>) -> String {
-        let mut text = String::new();
-        let mut rest = self.message;
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((name, tail)) = after.split_once('}') else { break };
-            text.push_str(before);
-            match (name, values.get(name)) {
-                ("component", _) => {
-                    text.push_str(finding.component.as_ref().map_or("the target", |c| c.as_str()));
-                }
-                (_, Some(Value::String(value))) => text.push_str(value),
-                (_, Some(value)) => text.push_str(&value.to_string()),
-                (_, None) => text.push('?'),
-            }
-            rest = tail;
-        }
-        text.push_str(rest);
-        text
+        fill(self.message, finding, values)
     }
+
+    /// What to do about `finding`, filled in likewise.
+    pub fn remedy(&self, finding: &FindingKey, values: &BTreeMap<String, Value>) -> String {
+        fill(self.remedy, finding, values)
+    }
+
+    /// The source of the rule that `finding` breaks, filled in likewise.
+    pub fn reference(&self, finding: &FindingKey, values: &BTreeMap<String, Value>) -> String {
+        fill(self.reference, finding, values)
+    }
+}
+
+fn fill(template: &str, finding: &FindingKey, values: &BTreeMap<String, Value>) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, tail)) = after.split_once('}') else { break };
+        text.push_str(before);
+        match (name, values.get(name)) {
+            ("component", _) => {
+                text.push_str(finding.component.as_ref().map_or("the target", |c| c.as_str()));
+            }
+            (_, Some(Value::String(value))) => text.push_str(value),
+            (_, Some(value)) => text.push_str(&value.to_string()),
+            (_, None) => text.push('?'),
+        }
+        rest = tail;
+    }
+    text.push_str(rest);
+    text
 }
 
 impl Finding {

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod alert;
+pub mod assertion;
 pub mod check;
 pub mod event;
 pub mod finding;
@@ -17,16 +18,18 @@ pub mod record;
 pub mod schedule;
 pub mod settings;
 pub mod state;
+pub mod statement;
 pub mod store;
 pub mod text;
 pub mod time;
 
+pub use assertion::Assertion;
 pub use check::{BadEvidence, Blob, Check, CheckKind, Context, Evidence, Judgement, Look, Nature};
 pub use check::{ProbeError, Reason, Target, Unseen, Worker};
 pub use finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity, Tier};
 pub use jiff::Timestamp;
 pub use jiff::civil::Date;
-pub use name::{CheckId, Component, DestinationName, PersonId, Subject, TargetName};
+pub use name::{AssertionId, CheckId, Component, DestinationName, PersonId, Subject, TargetName};
 pub use observation::{Observation, Outcome, Status, Trigger};
 pub use settings::Settings;
 

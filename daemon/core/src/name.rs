@@ -19,6 +19,11 @@ pub struct BadName {
 #[serde(try_from = "String", into = "String")]
 pub struct CheckId(String);
 
+/// What the configuration calls a claim: as a check's id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AssertionId(String);
+
 /// What a check looks at, by the name people know: 1 to 255 bytes without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -150,8 +155,9 @@ macro_rules! name {
     };
 }
 
-// The one macro of ours: five names that differ only in what they accept (see ARCHITECTURE.md).
+// The one macro of ours: names that differ only in what they accept (see ARCHITECTURE.md).
 name!(CheckId, "a check's id", is_id, ID);
+name!(AssertionId, "an assertion's id", is_id, ID);
 name!(TargetName, "a target's name", is_text, TEXT);
 name!(Component, "a component", is_text, TEXT);
 name!(PersonId, "a person's id", is_id, ID);

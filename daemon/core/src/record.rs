@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use crate::act::Act;
 use crate::alert::Alerts;
+use crate::assertion::Assertion;
 use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
+use crate::statement::Said;
 use crate::time::{Trust, Uptime};
 
 /// The most bytes of one record (C2SP tlog-tiles bundles count them in 16 bits).
@@ -39,10 +41,14 @@ pub enum Record {
     Retired(Ticked),
     /// A person did something about alerts.
     Acted(Acted),
+    /// A person said something of a subject.
+    Attested(Box<Attested>),
     /// What some destinations do not know of a subject is told them anew (D7).
     Restated(Restated),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
+    /// A person had events that were not accepted removed from the outbox (D1).
+    Discarded(Discarded),
     /// The wall clock is believed from now on, or no longer.
     Clock {
         /// When, by the wall clock.
@@ -102,6 +108,12 @@ pub struct Configured {
     pub labels: BTreeMap<CheckId, Labels>,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// What the supplier says it meets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<Assertion>,
+    /// The index of the `configured` record before this one, by which what was in force at a past instant is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
 }
 
 /// A run, whole: what was asked, what was seen, how it was decided, when.
@@ -259,6 +271,23 @@ pub struct Acted {
     pub act: Act,
 }
 
+/// A person said something of a subject: an attestation. Names and free text stand in its private part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attested {
+    /// When it was received.
+    pub at: Timestamp,
+    /// Of whom.
+    pub subject: Subject,
+    /// What.
+    #[serde(flatten)]
+    pub said: Said,
+    /// In that person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who entered it: the user's number on this machine.
+    pub user: u32,
+}
+
 /// What some destinations do not know of a subject's alerts, or know to be otherwise. The alerts stay as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Restated {
@@ -281,6 +310,24 @@ pub struct Accepted {
     pub at: Timestamp,
     /// What each accepted.
     pub by: BTreeMap<DestinationName, Vec<(u64, u64)>>,
+}
+
+/// A person had what waits for a destination removed from the outbox, from one of its sequence numbers to another. What
+/// fires is told that destination anew all the same (D7), unless it was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// When.
+    pub at: Timestamp,
+    /// The destination.
+    pub destination: DestinationName,
+    /// The first sequence number.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// Who asked: the user's number on this machine.
+    pub by: u32,
+    /// Why, in that person's words.
+    pub reason: String,
 }
 
 /// The store was mended at opening.
@@ -346,8 +393,10 @@ impl Record {
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
             Record::Acted(r) => r.at,
+            Record::Attested(r) => r.at,
             Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,
+            Record::Discarded(r) => r.at,
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
             Record::Erased(r) => r.at,

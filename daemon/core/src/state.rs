@@ -10,11 +10,12 @@ use crate::alert::{Alerts, People};
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
-use crate::name::{CheckId, DestinationName, Subject};
+use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Acted, Pruned, Record, Run, Same, Why};
+use crate::record::{Acted, Discarded, Pruned, Record, Run, Same, Why};
+use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
 
@@ -39,6 +40,8 @@ pub struct State {
     pub gone: BTreeMap<Subject, u64>,
     /// Silences and accepted risks by the record that began each; those included that are just over.
     pub silences: BTreeMap<u64, Silence>,
+    /// What people said of subjects, those included that left and may come back.
+    pub said: Statements,
     /// What waits to be told.
     pub outbox: Outbox,
     /// Whether the wall clock was believed when the newest record was written.
@@ -110,6 +113,9 @@ pub struct LastRun {
     /// When what it is about ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
 }
 
 /// Where the newest evidence stands.
@@ -132,8 +138,8 @@ pub struct Changed {
     pub silences: Vec<u64>,
     /// What was added to the outbox.
     pub queued: Vec<(DestinationName, u64)>,
-    /// What was accepted and left the outbox.
-    pub accepted: Vec<(DestinationName, u64)>,
+    /// What left the outbox: accepted, or discarded by a person.
+    pub left: Vec<(DestinationName, u64)>,
     /// The alerts of which destinations know something else now.
     pub told: Vec<(DestinationName, String)>,
 }
@@ -185,6 +191,7 @@ impl LastRun {
             standing: run.standing.clone(),
             stale_at: run.stale_at,
             due: run.judged().and_then(|judgement| judgement.due),
+            answers: run.judged().map(|judged| judged.answers.clone()).unwrap_or_default(),
         }
     }
 
@@ -272,15 +279,29 @@ impl State {
                     changed.subject = Some(acted.subject.clone());
                 }
             }
+            Record::Attested(attested) => {
+                let subject = &attested.subject;
+                let before = self.back(subject);
+                let state = self.subjects.entry(subject.clone());
+                let state = state.or_insert_with(|| SubjectState::new("", index, before));
+                changed.entry = Some(state.entry());
+                changed.subject = Some(subject.clone());
+                let (received, said) = (attested.at, attested.said.clone());
+                self.said.add(subject, Statement { record: index, received, said });
+            }
             Record::Accepted(accepted) => {
                 for (destination, ranges) in &accepted.by {
                     for (from, to) in ranges {
                         for (sequence, alert) in self.accept(destination, *from, *to) {
-                            changed.accepted.push((destination.clone(), sequence));
+                            changed.left.push((destination.clone(), sequence));
                             changed.told.push((destination.clone(), alert));
                         }
                     }
                 }
+            }
+            Record::Discarded(Discarded { destination, first, last, .. }) => {
+                let gone = self.take_out(destination, *first, *last).into_iter();
+                changed.left.extend(gone.map(|(sequence, _)| (destination.clone(), sequence)));
             }
             Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
             Record::Restored(restored) => {
@@ -310,22 +331,32 @@ impl State {
         from: u64,
         to: u64,
     ) -> Vec<(u64, String)> {
-        let Some(queue) = self.outbox.0.get_mut(destination) else { return Vec::new() };
-        if from > to {
-            return Vec::new(); // `range` would panic, and a record is foreign until it is judged
-        }
-        let waiting: Vec<u64> =
-            queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
-        let mut accepted = Vec::with_capacity(waiting.len());
-        for sequence in waiting {
-            let Some(known) = queue.waiting.remove(&sequence) else { continue };
+        let mut accepted = Vec::new();
+        for (sequence, known) in self.take_out(destination, from, to) {
             accepted.push((sequence, known.alert_id.clone()));
+            let Some(queue) = self.outbox.0.get_mut(destination) else { continue };
             match known.level.over {
                 true => queue.told.remove(&known.alert_id),
                 false => queue.told.insert(known.alert_id.clone(), known),
             };
         }
         accepted
+    }
+
+    fn take_out(&mut self, from_whom: &DestinationName, from: u64, to: u64) -> Vec<(u64, Waiting)> {
+        let Some(queue) = self.outbox.0.get_mut(from_whom) else { return Vec::new() };
+        if from > to {
+            return Vec::new(); // `range` would panic, and a record is foreign until it is judged
+        }
+        let waiting: Vec<u64> =
+            queue.waiting.range(from..=to).map(|(sequence, _)| *sequence).collect();
+        let mut out = |sequence| Some((sequence, queue.waiting.remove(&sequence)?));
+        waiting.into_iter().filter_map(&mut out).collect()
+    }
+
+    /// The id of an event that waits.
+    pub fn event_id(&self, waiting: &Waiting) -> String {
+        event_id(self.origin_at(waiting.index), waiting.index, waiting.ordinal as usize)
     }
 
     /// What alert ids are made of: the log's first origin, so that what was opened before a restore is closed after it.

@@ -1,5 +1,6 @@
 //! `attestd check`: a run now, by the running daemon; or a look without a record where none runs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ pub async fn look_at(
     let mut checked = Vec::new();
     for target in targets.into_iter().filter(|target| wanted(&target.name)) {
         let subject = Subject::new(subject.check.clone(), Some(target.name.clone()));
-        let seen = look::probe(&clock, check, &Arc::new(target), None).await;
+        let seen = look::probe(&clock, check, &Arc::new(target), None, BTreeMap::new()).await;
         let now = clock.now();
         let (outcome, explanation) = match seen {
             Ok(evidence) => {
@@ -119,7 +120,9 @@ fn view(
 ) -> SubjectView {
     let status = outcome.status(now);
     let parts = outcome.unseen();
-    let due = outcome.judgement().and_then(|judgement| judgement.due);
+    let judged = outcome.judgement();
+    let due = judged.and_then(|judgement| judgement.due);
+    let answers = judged.map(|judgement| judgement.answers.clone()).unwrap_or_default();
     let observation = Observation {
         subject: subject.clone(),
         at: now,
@@ -143,8 +146,10 @@ fn view(
         kind: kind.to_owned(),
         status,
         seen_at: Some(now),
+        record: None,
         next: None,
         due,
+        answers,
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
         gap: None,

@@ -1,18 +1,21 @@
 //! `attestd evidence export` and `attestd evidence verify`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use attestd_checks::controls;
 use attestd_core::time::Clock;
-use attestd_core::{CheckId, Timestamp};
+use attestd_core::{Assertion, CheckId, Timestamp};
 use attestd_storage::note::Verifier;
 use clap::Subcommand;
 
 use super::signed::{Signature, signed};
 use super::{erase, show, status};
+use crate::claims::{unknown_control, unknown_framework};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::evidence::{self, Ask, Manifest, Program, Signed, Verdict, Wish, Word};
+use crate::evidence::{self, Ask, ControlAsked, Manifest, Program, Signed, Verdict, Wish, Word};
 
 /// What can be done with evidence.
 #[derive(Subcommand)]
@@ -31,6 +34,9 @@ pub(super) enum Evidence {
         /// Only this check's records
         #[arg(long, value_name = "ID")]
         check: Option<CheckId>,
+        /// Only what supports this control, such as internet-first/5: the records of all checks of the kinds that speak to it
+        #[arg(long, value_name = "FRAMEWORK/ID", conflicts_with = "check")]
+        control: Option<String>,
         /// With documents, pages and certificate chains, not only their hashes
         #[arg(long)]
         include_blobs: bool,
@@ -72,13 +78,15 @@ pub(super) enum Evidence {
 /// Does it.
 pub(super) fn run(config: &Path, evidence: Evidence, json: bool) -> anyhow::Result<ExitCode> {
     match evidence {
-        Evidence::Export { from, to, check, include_blobs, redact, out } => {
+        Evidence::Export { from, to, check, control, include_blobs, redact, out } => {
             let config = status::load(config)?;
+            let control = control.map(|name| asked(&config, &name)).transpose()?;
             let made_at = SystemClock::new().now();
             let wish = Wish {
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.unwrap_or(made_at),
                 check,
+                control,
                 redact,
                 documents: include_blobs,
                 organisation: config.organisation.clone(),
@@ -96,6 +104,44 @@ pub(super) fn run(config: &Path, evidence: Evidence, json: bool) -> anyhow::Resu
             verify(&pack, &Ask { key, witness }, replay, json)
         }
     }
+}
+
+/// The control with this name, and what of the configuration supports it.
+fn asked(config: &Config, name: &str) -> anyhow::Result<ControlAsked> {
+    let Some((framework, id)) = name.split_once('/') else {
+        anyhow::bail!(
+            "a control is named as FRAMEWORK/ID, such as internet-first/5, and not {name:?}"
+        );
+    };
+    let of = controls::framework(framework)
+        .ok_or_else(|| anyhow::anyhow!("{}", unknown_framework(framework)))?;
+    let item = of.item(id).ok_or_else(|| anyhow::anyhow!("{}", unknown_control(of, id)))?;
+    let kinds: BTreeSet<String> = item.by.iter().map(|by| by.kind.clone()).collect();
+    let claims = || {
+        let of_it = |claim: &&Assertion| claim.framework == framework && claim.claims(id);
+        config.assertions.iter().filter(of_it)
+    };
+    let supports = |id: &CheckId, kind: &str, labels: &_| {
+        kinds.contains(kind) || claims().any(|claim| claim.takes(id, labels, false))
+    };
+    let checks =
+        config.checks.values().filter(|check| supports(&check.id, check.kind.name, &check.labels));
+    let checks: BTreeSet<CheckId> = checks.map(|check| check.id.clone()).collect();
+    if kinds.is_empty() && checks.is_empty() {
+        anyhow::bail!("nothing supports {name} ({}): {}", item.title, item.not_shown);
+    }
+    let by_say = if kinds.is_empty() {
+        "that these checks support it is the configuration's word; "
+    } else {
+        ""
+    };
+    Ok(ControlAsked {
+        name: name.to_owned(),
+        title: format!("{} ({})", item.title, of.title),
+        not_shown: format!("{by_say}{}", item.not_shown),
+        kinds,
+        checks,
+    })
 }
 
 fn export(config: &Config, wish: &Wish, out: &Path) -> anyhow::Result<Manifest> {

@@ -9,8 +9,13 @@ mod evidence;
 mod explain;
 mod history;
 mod kinds;
+mod outbox;
+mod posture;
 mod probe;
+mod register;
+mod register_template;
 mod run;
+mod say;
 mod show;
 mod show_alerts;
 mod signed;
@@ -56,6 +61,20 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = when::parse)]
         at: Option<Timestamp>,
     },
+    /// Show what is claimed: of each claimed control what supports it, how it stands, and what is missing
+    ///
+    /// It never adds up to a percentage: what nothing watches is Unknown, and what is not claimed is said to be.
+    Posture {
+        /// Only this framework, each of its controls by itself: internet-first, dspt, iso-27001 ...
+        #[arg(long, value_name = "ID")]
+        framework: Option<String>,
+        /// Only what is claimed to this customer, as the configuration names it, and to everybody
+        #[arg(long, value_name = "NAME")]
+        customer: Option<String>,
+        /// As at a past instant: 2026-11-01T00:00:00Z, or in London 2026-11-01 (as it begins) or "2026-11-01 14:00"
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        at: Option<Timestamp>,
+    },
     /// Look at a check or a subject now, through the running daemon where there is one
     ///
     /// Without a running daemon it looks, judges and prints, but records nothing. The exit code is that of a monitoring
@@ -91,6 +110,18 @@ enum Verb {
     /// Accept the risk of an alert until a date, list what is silent, end it
     #[command(subcommand)]
     Accept(alerts::Accept),
+    /// Say that a duty or an action was done; its next date follows
+    ///
+    /// It is recorded with the document's hash, and the document is kept. The running daemon records it.
+    Done(say::Done),
+    /// Check a register, list it, see what is due, or begin one
+    #[command(subcommand)]
+    Register(register::Register),
+    /// Say that a service was released, changed or first sold; what that calls for is due
+    Event(say::Event),
+    /// Show what waits to be told, or discard it
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -181,6 +212,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Run => run::run(&config()),
         Verb::CheckConfig { file } => Ok(check_config::run(&file.unwrap_or_else(config))),
         Verb::Status { at } => status::run(&config(), at, cli.json),
+        Verb::Posture { framework, customer, at } => {
+            posture::run(&config(), framework.as_deref(), customer.as_deref(), at, cli.json)
+        }
         Verb::Check { subject, explain } => check::run(&config(), &subject, explain, cli.json),
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
@@ -191,6 +225,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Accept(accept) => alerts::accept(&config(), accept, cli.json),
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
+        Verb::Done(done) => say::done(&config(), done, cli.json),
+        Verb::Register(asked) => register::run(&config(), asked, cli.json),
+        Verb::Event(event) => say::event(&config(), event, cli.json),
+        Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

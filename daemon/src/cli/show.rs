@@ -10,6 +10,7 @@ use comfy_table::{LineStyle, TableStyle};
 
 use attestd_core::text::plain;
 
+use crate::posture::ClaimsView;
 use crate::view::{FindingView, PastView, PrunedView, StatusView, SubjectView, spell, until};
 
 /// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
@@ -57,6 +58,11 @@ pub fn paint(cell: Cell, with: impl FnOnce(Cell) -> Cell) -> Cell {
     if colour() { with(cell) } else { cell }
 }
 
+/// Text that stands out, where there is colour.
+pub fn bold(text: &str) -> String {
+    if colour() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}
+
 /// A status as a cell.
 pub fn status_cell(status: Status) -> Cell {
     let (text, colour) = match status {
@@ -83,7 +89,7 @@ pub fn time(at: Timestamp) -> String {
 }
 
 /// The day on which something ends: of midnight, the day before.
-fn date(at: Timestamp) -> String {
+pub fn date(at: Timestamp) -> String {
     let last = at - jiff::SignedDuration::from_secs(1);
     last.to_zoned(london()).strftime("%-d %b %Y").to_string()
 }
@@ -139,12 +145,29 @@ pub fn status(view: &StatusView) -> String {
             waiting.events,
             clean(&waiting.destination)
         ));
+        if !waiting.configured {
+            out.push_str(", which is configured no more (`attestd outbox discard`)");
+        }
     }
     if !view.outbox.is_empty() {
         out.push('\n');
     }
+    out.extend(view.claims.as_ref().and_then(claims));
     out.extend(view.pruned.as_ref().map(|gone| format!("\n  {}\n", pruned(gone))));
     out
+}
+
+/// Says what is claimed and does not hold, or is not watched; nothing where all of it is known and holds.
+fn claims(claims: &ClaimsView) -> Option<String> {
+    let ClaimsView { controls, known, failing, unwatched } = *claims;
+    if known == controls && failing == 0 {
+        return None;
+    }
+    let mut parts = vec![format!("{known} of {controls} claimed controls known")];
+    for (n, what) in [(failing, "failing"), (unwatched, "not watched by anything")] {
+        parts.extend((n > 0).then(|| format!("{n} {what}")));
+    }
+    Some(format!("\n  {}: attestd posture\n", parts.join(", ")))
 }
 
 /// Says what nobody can be shown any more.
@@ -161,7 +184,7 @@ pub fn pruned(pruned: &PrunedView) -> String {
 const NARROW: u16 = 120;
 
 /// Says loudly that what follows is not how things stand now.
-fn as_at(at: Timestamp, past: &PastView) -> String {
+pub fn as_at(at: Timestamp, past: &PastView) -> String {
     let loud = format!("══ AS AT {} ({at}): THE PAST, NOT NOW ══", time(at));
     let loud = if colour() { format!("\x1b[7;1m{loud}\x1b[0m") } else { loud };
     let recorded =

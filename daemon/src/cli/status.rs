@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use attestd_core::Timestamp;
 use attestd_core::time::Clock;
+use attestd_storage::Offline;
 
 use super::show;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::{Answer, Request, client};
+use crate::posture::{Log, NotClaimed, PostureView};
 use crate::view::{NotThen, StatusView};
 
 /// Shows how everything stands, or stood at `at`.
@@ -18,18 +20,23 @@ pub fn run(path: &Path, at: Option<Timestamp>, json: bool) -> anyhow::Result<Exi
     if let Some(at) = at {
         NotThen::if_ahead(at, SystemClock::new().now())?;
     }
-    let request = at.map_or(Request::Status, |at| Request::StatusAt { at });
-    let view = match client::ask(&config.control_socket, &request)? {
-        Some(Answer::Status(view)) => view,
-        Some(_) => anyhow::bail!("the running daemon answered something else"),
-        None => at_rest(&config, at)?,
-    };
+    let view = view(&config, at)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&view)?);
     } else {
         print!("{}", show::status(&view));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How everything stands, or stood at `at`: by the running daemon, or by the log at rest.
+pub fn view(config: &Config, at: Option<Timestamp>) -> anyhow::Result<StatusView> {
+    let request = at.map_or(Request::Status, |at| Request::StatusAt { at });
+    match client::ask(&config.control_socket, &request)? {
+        Some(Answer::Status(view)) => Ok(view),
+        Some(_) => anyhow::bail!("the running daemon answered something else"),
+        None => at_rest(config, at),
+    }
 }
 
 /// The configuration, with what is wrong with it on standard error.
@@ -43,7 +50,7 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
 }
 
 /// The log, where no daemon runs.
-pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> {
+pub fn log_at_rest(config: &Config) -> anyhow::Result<Offline> {
     let directory = &config.state_directory;
     if !directory.join("log").exists() {
         anyhow::bail!(
@@ -60,6 +67,23 @@ pub fn log_at_rest(config: &Config) -> anyhow::Result<attestd_storage::Offline> 
 
 fn at_rest(config: &Config, at: Option<Timestamp>) -> anyhow::Result<StatusView> {
     let log = log_at_rest(config)?;
+    let mut view = view_of(&log, config, at)?;
+    view.claims = claimed(&log, &view).ok().and_then(|posture| posture.in_numbers());
+    Ok(view)
+}
+
+/// What is claimed by a log at rest, and how it stands by a view of it.
+pub fn claimed(log: &Offline, view: &StatusView) -> Result<PostureView, NotClaimed> {
+    let (record, evidence) = (&|index| log.record(index), &|index| log.evidence(index));
+    PostureView::of(view, log.state.config, &Log { record, evidence })
+}
+
+/// How everything stands by a log at rest, or stood at `at`.
+pub fn view_of(
+    log: &Offline,
+    config: &Config,
+    at: Option<Timestamp>,
+) -> anyhow::Result<StatusView> {
     let Some(at) = at else {
         return Ok(StatusView::of(
             &log.state,

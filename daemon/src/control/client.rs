@@ -29,6 +29,15 @@ pub enum AskError {
 
 /// The answer of the daemon at `socket`; none where no daemon runs.
 pub fn ask(socket: &Path, request: &Request) -> Result<Option<Answer>, AskError> {
+    ask_with(socket, request, &[])
+}
+
+/// The same, with bytes that follow the request.
+pub fn ask_with(
+    socket: &Path,
+    request: &Request,
+    document: &[u8],
+) -> Result<Option<Answer>, AskError> {
     let failed = |error| AskError::Io(socket.to_owned(), error);
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
@@ -44,8 +53,12 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Option<Answer>, AskError>
         serde_json::to_vec(request).expect("requests are plain data, which always serialises");
     line.push(b'\n');
     stream.write_all(&line).map_err(failed)?;
+    // Who is refused may be so before all of it is read; the answer says why.
+    let sent = stream.write_all(document);
     let mut answer = Vec::new();
-    stream.take(limits::CONTROL_ANSWER_MAX as u64).read_to_end(&mut answer).map_err(failed)?;
+    let read = stream.take(limits::CONTROL_ANSWER_MAX as u64).read_to_end(&mut answer);
+    sent.or_else(|error| if answer.is_empty() { Err(error) } else { Ok(()) }).map_err(failed)?;
+    read.map_err(failed)?;
     match serde_json::from_slice(&answer).map_err(AskError::Garbled)? {
         Answer::Refused(why) => Err(AskError::Refused(why)),
         answer => Ok(Some(answer)),

@@ -1,14 +1,17 @@
 //! The control socket: how the other verbs reach a running daemon. One JSON request a connection, one JSON answer.
 
 pub mod client;
+mod saying;
 pub mod server;
 
-use attestd_core::{Subject, Timestamp};
+use attestd_core::statement::Said;
+use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::people::Wish;
+use crate::posture::PostureView;
 use crate::view::alerts::AlertsView;
-use crate::view::{HistoryView, StatusView, SubjectView};
+use crate::view::{Asked, HistoryView, QueueView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,11 @@ pub enum Request {
     StatusAt {
         /// The instant.
         at: Timestamp,
+    },
+    /// What is claimed, and how it stands.
+    Posture {
+        /// As at this past instant.
+        at: Option<Timestamp>,
     },
     /// A run now, of a check or of one of its subjects; the answer comes when it has ended.
     Check {
@@ -37,6 +45,17 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// What waits to be told.
+    Outbox(Asked),
+    /// To remove events from the outbox that were not accepted.
+    Discard {
+        /// Of this destination, or of all.
+        destination: Option<DestinationName>,
+        /// This event, or all of the destination's.
+        event: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// History.
     History {
         /// Only this subject, or only this check.
@@ -47,6 +66,17 @@ pub enum Request {
         to: Option<Timestamp>,
         /// The newest this many.
         limit: usize,
+    },
+    /// To record what a person says of a duty, an action or a service; the answer comes when it was judged anew.
+    Say {
+        /// Of which row, by its id or with its check.
+        of: String,
+        /// What.
+        said: Box<Said>,
+        /// In that person's words.
+        note: Option<String>,
+        /// How many bytes of a document follow the request's line.
+        document: Option<usize>,
     },
     /// A signed checkpoint of the log as it is now.
     Checkpoint,
@@ -67,6 +97,8 @@ pub enum Answer {
     Alerts(AlertsView),
     /// It is recorded: what was done, in words.
     Acted(String),
+    /// What is claimed, and how it stands.
+    Posture(PostureView),
     /// What ran.
     Checked(Vec<CheckedView>),
     /// History, newest first.
@@ -80,6 +112,17 @@ pub enum Answer {
     },
     /// A seal: the signed note.
     Sealed(String),
+    /// It is recorded.
+    Said {
+        /// The record.
+        record: u64,
+        /// How what it was said of stands now.
+        checked: Vec<CheckedView>,
+    },
+    /// What waits to be told.
+    Outbox(Vec<QueueView>),
+    /// So many events are gone from the outbox, and the record says so.
+    Discarded(usize),
     /// The blob is gone, and the record says so.
     Erased,
     /// Why not.

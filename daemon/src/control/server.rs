@@ -1,25 +1,30 @@
 //! Answers over the control socket: to root, to the daemon's own user, and to members of the socket's group.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::record::Erased;
-use attestd_core::store::{HistoryQuery, StoreError};
-use attestd_core::{CheckId, Subject, Timestamp};
+use attestd_core::outbox::{Queue, Waiting};
+use attestd_core::record::{Discarded, Erased, Record};
+use attestd_core::state::State;
+use attestd_core::store::{Draft, HistoryQuery, Store, StoreError};
+use attestd_core::{CheckId, DestinationName, PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::saying::{self, Saying};
 use super::{Answer, CheckedView, Request};
 use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
 use crate::people::{self, Wish};
+use crate::posture::{Log, NotClaimed, PostureView};
 use crate::view::alerts::AlertsView;
 use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
@@ -27,6 +32,8 @@ use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 const CONNECTIONS_MAX: usize = 16;
 /// A request must come within this.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// A document that comes with it must within this.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(30);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +63,8 @@ pub struct Server {
     pub checkpoints: Option<Arc<Checkpoints>>,
     /// Who runs this.
     pub organisation: tokio::sync::watch::Receiver<String>,
+    /// The people there are.
+    pub people: tokio::sync::watch::Receiver<BTreeSet<PersonId>>,
 }
 
 /// Makes the socket, for its owner and its group; the store's lock is held, so that one left behind is nobody's.
@@ -112,9 +121,29 @@ async fn connection(server: &Server, mut stream: UnixStream, group: u32) -> std:
     let answer = if may_ask(peer.uid(), peer.gid(), group) {
         let (read, _) = stream.split();
         let mut line = Vec::new();
-        let mut read = BufReader::new(read.take(limits::CONTROL_REQUEST_MAX as u64));
-        tokio::time::timeout(REQUEST_MAX, read.read_until(b'\n', &mut line)).await??;
+        let mut read = BufReader::new(read);
+        let mut request = (&mut read).take(limits::CONTROL_REQUEST_MAX as u64);
+        tokio::time::timeout(REQUEST_MAX, request.read_until(b'\n', &mut line)).await??;
         match serde_json::from_slice(&line) {
+            Ok(Request::Say { of, said, note, document }) => {
+                let document = match document {
+                    Some(bytes) if bytes > limits::DOCUMENT_MAX => None,
+                    Some(bytes) => {
+                        let mut document = vec![0; bytes];
+                        tokio::time::timeout(DOCUMENT_WAIT, read.read_exact(&mut document))
+                            .await??;
+                        Some(Some(document))
+                    }
+                    None => Some(None),
+                };
+                match document {
+                    Some(document) => {
+                        let saying = Saying { of, said: *said, note, document, user: peer.uid() };
+                        saying::say(server, saying).await
+                    }
+                    None => Answer::Refused(saying::too_large()),
+                }
+            }
             Ok(request) => answer(server, request, peer.uid()).await,
             Err(error) => Answer::Refused(format!("this is no request: {error}")),
         }
@@ -139,6 +168,7 @@ fn may_ask(uid: u32, gid: u32, group: u32) -> bool {
 
 async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
+        Request::Say { .. } => Answer::Refused("its document did not come with it".to_owned()),
         Request::Status => Answer::Status(server.status()),
         Request::Alerts => Answer::Alerts(server.alerts()),
         Request::Act(wish) => server.act(*wish, by).await,
@@ -152,7 +182,20 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
                 Err(error) => Answer::Refused(error.to_string()),
             }
         }
+        Request::Outbox(asked) => {
+            let store = server.shared.store.clone();
+            reading(move || {
+                let mut state = State::default();
+                store.read(&mut |all| state = asked.within(all));
+                Ok(Answer::Outbox(asked.queues(&state, &|index| store.record(index).ok())))
+            })
+            .await
+        }
+        Request::Discard { destination, event, reason } => {
+            server.discard(destination, event, reason, by).await
+        }
         Request::StatusAt { at } => server.status_at(at).await,
+        Request::Posture { at } => server.posture(at).await,
         Request::Check { subject } => server.check(subject).await,
         Request::History { subject, from, to, limit } => {
             server.history(subject, from, to, limit).await
@@ -194,6 +237,9 @@ impl Server {
             let check = checks.get(&one.subject.check);
             one.paused = check.and_then(|check| self.shared.pause(check, now));
         }
+        drop(checks);
+        // Where nobody claims anything, this reads one record.
+        view.claims = claimed(&*self.shared.store, &view).ok().and_then(|all| all.in_numbers());
         view
     }
 
@@ -203,6 +249,24 @@ impl Server {
         let mut view = None;
         self.shared.store.read(&mut |state| view = Some(AlertsView::of(state, &order, now)));
         view.expect("the store calls back")
+    }
+
+    async fn posture(&self, at: Option<Timestamp>) -> Answer {
+        let view = match at {
+            None => self.status(),
+            Some(at) => match self.status_at(at).await {
+                Answer::Status(view) => view,
+                refused => return refused,
+            },
+        };
+        let store = self.shared.store.clone();
+        reading(move || {
+            Ok(match claimed(&*store, &view) {
+                Ok(posture) => Answer::Posture(posture),
+                Err(error) => Answer::Refused(error.to_string()),
+            })
+        })
+        .await
     }
 
     /// What a person does is a record, and told of at once.
@@ -230,6 +294,11 @@ impl Server {
                 "there is no check or subject {subject}; `attestd status` lists them"
             ));
         }
+        Answer::Checked(self.checked(&subjects))
+    }
+
+    /// How subjects stand that just ran.
+    pub(super) fn checked(&self, subjects: &[Subject]) -> Vec<CheckedView> {
         let now = self.shared.clock.now();
         let one = |subject: &Subject| {
             let (mut state, mut view) = (None, None);
@@ -247,7 +316,51 @@ impl Server {
             };
             Some(CheckedView { view: view?, explanation })
         };
-        Answer::Checked(subjects.iter().filter_map(one).collect())
+        subjects.iter().filter_map(one).collect()
+    }
+
+    /// Removes what was asked for: a record for each destination says so first.
+    async fn discard(
+        &self,
+        destination: Option<DestinationName>,
+        event: Option<String>,
+        reason: String,
+        by: u32,
+    ) -> Answer {
+        let mut found = Vec::new();
+        self.shared.store.read(&mut |state| {
+            let named = |(name, _): &(&DestinationName, &Queue)| {
+                destination.as_ref().is_none_or(|destination| destination == *name)
+            };
+            for (name, queue) in state.outbox.0.iter().filter(named) {
+                let is_it = |waiting: &Waiting| {
+                    event.as_ref().is_none_or(|event| state.event_id(waiting) == *event)
+                };
+                let mut all = queue.waiting.iter().filter(|(_, waiting)| is_it(waiting));
+                let Some((first, _)) = all.next() else { continue };
+                let rest: Vec<u64> = all.map(|(sequence, _)| *sequence).collect();
+                let last = rest.last().unwrap_or(first);
+                found.push((name.clone(), *first, *last, 1 + rest.len()));
+            }
+        });
+        if destination.is_none() && event.is_none() {
+            return Answer::Refused("name a destination, or an event, or both".to_owned());
+        }
+        if found.is_empty() {
+            return Answer::Refused(
+                "nothing like that waits; `attestd outbox list` shows what does".to_owned(),
+            );
+        }
+        let mut count = 0;
+        for (destination, first, last, events) in found {
+            let (at, reason) = (self.shared.clock.now(), reason.clone());
+            let record = Record::Discarded(Discarded { at, destination, first, last, by, reason });
+            if let Err(error) = self.shared.commit(Draft { record, blobs: Vec::new() }).await {
+                return Answer::Refused(error.to_string());
+            }
+            count += events;
+        }
+        Answer::Discarded(count)
     }
 
     async fn status_at(&self, at: Timestamp) -> Answer {
@@ -258,7 +371,12 @@ impl Server {
         let store = self.shared.store.clone();
         reading(move || {
             Ok(match store.past(at)? {
-                Some(past) => Answer::Status(StatusView::as_at(&past, &organisation, at, true)),
+                Some(past) => {
+                    let mut view = StatusView::as_at(&past, &organisation, at, true);
+                    let posture = claimed(&*store, &view).ok();
+                    view.claims = posture.and_then(|posture| posture.in_numbers());
+                    Answer::Status(view)
+                }
                 None => {
                     let first = store.record(0).ok().map(|record| record.at());
                     Answer::Refused(NotThen::too_early(at, first).to_string())
@@ -287,6 +405,13 @@ impl Server {
         })
         .await
     }
+}
+
+fn claimed(store: &dyn Store, view: &StatusView) -> Result<PostureView, NotClaimed> {
+    let mut newest = 0;
+    store.read(&mut |state| newest = state.config);
+    let (record, evidence) = (&|index| store.record(index), &|index| store.evidence(index));
+    PostureView::of(view, newest, &Log { record, evidence })
 }
 
 /// Answers from the store, on a thread that may wait for the disk.

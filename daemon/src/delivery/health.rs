@@ -24,13 +24,18 @@ pub struct Health {
 
 /// Where a destination's task writes what only it knows.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Health>);
+pub(crate) struct Board {
+    health: Mutex<Health>,
+    /// When the event of this number happened, lest its record be read each time someone asks.
+    oldest: Mutex<Option<(u64, Timestamp)>>,
+}
 
 impl Board {
     /// A board for the task after this one's: what has happened stays; how it stands, that task finds out.
     pub(crate) fn successor(&self) -> Board {
         let Health { last_error, last_accepted, .. } = self.lock().clone();
-        Board(Mutex::new(Health { last_error, last_accepted, ..Health::default() }))
+        let health = Health { last_error, last_accepted, ..Health::default() };
+        Board { health: Mutex::new(health), oldest: Mutex::default() }
     }
 
     /// Changes what stands on the board.
@@ -41,15 +46,22 @@ impl Board {
     /// What stands on the board, with what the store knows.
     pub(crate) fn health(&self, name: &DestinationName, store: &dyn Store) -> Health {
         let mut health = self.lock().clone();
+        let mut first = None;
         store.read(&mut |state| {
-            health.waiting = state.outbox.0.get(name).map_or(0, |queue| queue.waiting.len());
+            let Some(queue) = state.outbox.0.get(name) else { return };
+            health.waiting = queue.waiting.len();
+            first = queue.waiting.keys().next().copied();
         });
-        let oldest = store.waiting(name, 0, 1).ok().and_then(|mut first| first.pop());
-        health.oldest = oldest.map(|delivery| delivery.at);
+        let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        if oldest.map(|(sequence, _)| sequence) != first {
+            let read = store.waiting(name, 0, 1).ok().and_then(|mut first| first.pop());
+            *oldest = read.map(|delivery| (delivery.sequence, delivery.at));
+        }
+        health.oldest = oldest.map(|(_, at)| at);
         health
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use attestd_core::event::{Change, Delivery, Only};
+use attestd_core::event::{AlertEvent, Change, Delivery, Only};
 use attestd_core::finding::Severity;
 use attestd_core::text::plain;
 use attestd_core::{BoxFuture, DestinationName, Settings};
@@ -89,7 +89,7 @@ fn entry(delivery: &Delivery, sentence: &Sentence) -> Vec<u8> {
         }
     };
     let change = event.change.as_str();
-    let priority = priority(event.change, finding.severity);
+    let priority = priority(event);
     let message = format!("{}: {} ({change})", delivery.subject, sentence.message);
     add("MESSAGE", &message);
     add("MESSAGE_ID", message_id(event.change));
@@ -124,10 +124,12 @@ fn entry(delivery: &Delivery, sentence: &Sentence) -> Vec<u8> {
     entry.into_bytes()
 }
 
-/// Over is over; else Critical is `crit`, Warning `warning`, Notice `notice` (syslog(3)).
-fn priority(change: Change, severity: Severity) -> u8 {
-    match severity {
-        _ if change.closes() => 6,
+/// Over is over; else Critical is `crit`, Warning `warning`, Notice `notice` (syslog(3)); that others are not told is
+/// `crit` whatever it is they are not told (D8).
+fn priority(event: &AlertEvent) -> u8 {
+    match event.finding.severity {
+        _ if event.change.closes() => 6,
+        _ if event.finding.key.code.0 == crate::own::DELIVERY_WAITING => 2,
         Severity::Critical => 2,
         Severity::Warning => 4,
         Severity::Notice => 5,

@@ -28,6 +28,7 @@ pub mod routing;
 pub mod secret;
 pub mod sentence;
 mod serve;
+pub mod stuck;
 pub mod surroundings;
 #[cfg(test)]
 pub(crate) mod trials;

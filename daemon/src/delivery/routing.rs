@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use attestd_core::event::{Labels, Only, Route, Traits};
 use attestd_core::settings::{Placed, did_you_mean};
-use attestd_core::{CheckId, Finding, FindingCode, FindingKey, Means, Settings, Severity};
+use attestd_core::{
+    CheckId, DestinationName, Finding, FindingCode, FindingKey, Means, Settings, Severity,
+};
+
+use super::journald::JournaldSettings;
 
 /// The checks there are, with their kinds and labels: what rules can name.
 #[derive(Debug, Default)]
@@ -97,6 +101,37 @@ pub fn untold(routes: &[Route], watched: &Watched) -> Option<String> {
         }
     }
     (!parts.is_empty()).then(|| format!("no destination takes {}", parts.join("; ")))
+}
+
+/// Reads `[telling]`: `second` names who is told when another destination takes nothing for too long, whatever its rule
+/// says (D8). So is the journal, which counts as nobody.
+pub fn second(settings: &Settings<'_>, routes: &mut [Route], journals: &[JournaldSettings]) {
+    let is_journal = |name: &DestinationName| journals.iter().any(|journal| journal.name == *name);
+    let mut told: BTreeSet<DestinationName> = journals.iter().map(|j| j.name.clone()).collect();
+    if let Some(table) = settings.table("telling") {
+        for text in table.texts("second") {
+            let names = || routes.iter().map(|route| route.destination.as_str());
+            if !known(&table, &text, names, "there is no destination") {
+                continue;
+            }
+            let name: DestinationName = text.value.parse().expect("a destination is called so");
+            if is_journal(&name) {
+                let problem =
+                    "the journal is told anyway, and does not leave this machine by itself";
+                table.error_at(text.span, problem);
+            } else {
+                told.insert(name);
+            }
+        }
+        if routes.iter().filter(|route| !is_journal(&route.destination)).count() == 1 {
+            table
+                .warn("second", "there is no other destination, whose silence it could be told of");
+        }
+        table.finish();
+    }
+    for route in routes.iter_mut().filter(|route| told.contains(&route.destination)) {
+        route.also.insert(crate::own::DELIVERY_WAITING.to_owned());
+    }
 }
 
 fn severities(table: &Settings<'_>) -> BTreeSet<Severity> {
@@ -250,6 +285,56 @@ mod tests {
         ] {
             let (_, told) = read(text);
             assert!(told.iter().any(|t| t.starts_with(expected)), "{text}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn the_second_channel_is_another_destination_that_there_is() {
+        let journal = JournaldSettings {
+            name: "journal".parse().expect("a destination"),
+            only: Only::default(),
+            socket: "/nowhere".into(),
+        };
+        for (text, told, expected) in [
+            ("", "", None),
+            ("[telling]\nsecond = \"b\"", "b", None),
+            ("[telling]\nsecond = [\"a\", \"b\"]", "a b", None),
+            (
+                "[telling]\nsecond = \"bb\"",
+                "",
+                Some("there is no destination \"bb\"; did you mean"),
+            ),
+            ("[telling]\nsecond = \"journal\"", "", Some("the journal is told anyway")),
+            ("[telling]\nfirst = \"a\"", "", Some("has no key `first`")),
+        ] {
+            let mut routes: Vec<Route> =
+                ["a", "b", "journal"].iter().map(|name| route(name, "")).collect();
+            let (_, problems) = crate::delivery::trials::problems(text, |settings, _| {
+                second(settings, &mut routes, std::slice::from_ref(&journal));
+            });
+            let also = routes.iter().filter(|route| !route.also.is_empty());
+            let also: Vec<&str> = also.map(|route| route.destination.as_str()).collect();
+            let expected_told = [told, "journal"].join(" ");
+            assert_eq!(also.join(" "), expected_told.trim(), "{text}");
+            let begins = |expected: &str| problems.iter().any(|p| p.contains(expected));
+            assert!(expected.map_or(problems.is_empty(), begins), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_second_channel_is_told_of_others_and_never_of_itself() {
+        let mut second = route("second", "severities = \"critical\"");
+        second.also = [crate::own::DELIVERY_WAITING.to_owned()].into();
+        let own: CheckId = crate::own::KIND.name.parse().expect("an id");
+        for (about, takes) in [("collector", true), ("second", false)] {
+            let waiting = crate::own::KIND.findings.iter();
+            let spec = waiting.clone().find(|s| s.code == crate::own::DELIVERY_WAITING);
+            let finding = spec.expect("there is one").finding();
+            let finding = finding.on(about.parse().expect("a component"));
+            let (labels, worst) = (Labels::new(), Severity::Warning);
+            let (kind, labels) = (crate::own::KIND.name, &labels);
+            let traits = Traits { check: &own, kind, labels, finding: &finding, worst };
+            assert_eq!(second.accepts(&traits), takes, "{about}");
         }
     }
 

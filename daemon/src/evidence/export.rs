@@ -21,7 +21,7 @@ use super::leaf::Leaf;
 use super::manifest::{self, Manifest};
 use super::page::page;
 use super::records::Line;
-use super::select::Choice;
+use super::select::{Choice, Only};
 use super::story::{Document, Private, Story};
 use super::table::{link, table};
 
@@ -64,6 +64,8 @@ pub struct Wish {
     pub to: Timestamp,
     /// Of this check only.
     pub check: Option<CheckId>,
+    /// Of what supports this control only.
+    pub control: Option<ControlAsked>,
     /// Without private parts: no hosts, no names, nothing in words.
     pub redact: bool,
     /// With documents, pages and chains, not only their hashes.
@@ -72,6 +74,35 @@ pub struct Wish {
     pub organisation: String,
     /// When the pack is made.
     pub made_at: Timestamp,
+}
+
+/// A control whose support is asked for.
+#[derive(Debug, Clone)]
+pub struct ControlAsked {
+    /// Framework and id: `internet-first/5`.
+    pub name: String,
+    /// What people call both.
+    pub title: String,
+    /// What its support does not show.
+    pub not_shown: String,
+    /// The kinds that speak to it.
+    pub kinds: BTreeSet<String>,
+    /// The checks of those, and others that the configuration says support it.
+    pub checks: BTreeSet<CheckId>,
+}
+
+impl Wish {
+    /// Whose records, where not all are wished.
+    fn only(&self) -> Option<Only> {
+        let of_check =
+            || Some(Only { checks: BTreeSet::from([self.check.clone()?]), kinds: BTreeSet::new() });
+        match &self.control {
+            Some(ControlAsked { checks, kinds, .. }) => {
+                Some(Only { checks: checks.clone(), kinds: kinds.clone() })
+            }
+            None => of_check(),
+        }
+    }
 }
 
 /// What the log's key says of it.
@@ -151,7 +182,7 @@ fn write(
         // Nothing is shown of a time whose records are pruned.
         from = from.max(Text::read(source, oldest)?.leaf()?.at).min(to);
     }
-    let mut choice = Choice::new(from, to, wish.check.clone());
+    let mut choice = Choice::new(from, to, wish.only());
     for index in 0..size {
         let record = match Text::read(source, index) {
             Err(ExportError::Read(StoreError::Pruned { .. })) => continue,
@@ -198,15 +229,18 @@ fn write(
         next: selection.period.end,
         size,
         records,
-        whole: wish.check.is_none(),
+        whole: wish.only().is_none(),
         check: match &wish.check {
             Some(check) if !wish.redact => check.to_string(),
             _ => String::new(),
         },
+        control: wish.control.as_ref().map(|control| control.name.clone()).unwrap_or_default(),
         redacted: wish.redact,
         documents: wish.documents && !wish.redact,
     };
-    finish(source, signed, &manifest, &story.end(), pack)?;
+    let story = story.end();
+    let texts = [page(&story, &manifest, wish.control.as_ref()), table(&story)];
+    finish(source, signed, &manifest, &texts, pack)?;
     Ok(manifest)
 }
 
@@ -215,7 +249,7 @@ fn finish(
     source: &dyn Source,
     signed: &Signed<'_>,
     manifest: &Manifest,
-    story: &Story,
+    [page, table]: &[String; 2],
     pack: &mut Pack,
 ) -> Result<(), ExportError> {
     for tile in Tile::all(manifest.size) {
@@ -225,8 +259,8 @@ fn finish(
     let mut json = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
     json.push('\n');
     pack.put(files::MANIFEST, json.as_bytes())?;
-    pack.put(files::INDEX, page(story, manifest).as_bytes())?;
-    pack.put(files::REGISTER, table(story).as_bytes())?;
+    pack.put(files::INDEX, page.as_bytes())?;
+    pack.put(files::REGISTER, table.as_bytes())?;
     pack.put(files::GUIDE, include_bytes!("VERIFY.md"))?;
     pack.put(files::SCRIPT, include_bytes!("verify.py"))?;
     pack.put(files::CHECKPOINT, signed.note.as_bytes())?;
@@ -290,7 +324,7 @@ impl Telling<'_> {
             self.find(config, Of::Replay);
         }
         let facts = match &private.evidence {
-            None => return Ok(named),
+            None => Value::Null,
             Some(Recorded::Facts(evidence)) => evidence.facts.clone(),
             Some(Recorded::Blob(sha256)) => match self.find(sha256, Of::Replay) {
                 Some(Of::Replay) => {
@@ -299,7 +333,7 @@ impl Telling<'_> {
                 _ => Value::String(sha256.clone()),
             },
         };
-        let mut hashes = BTreeSet::new();
+        let mut hashes: BTreeSet<String> = private.document.iter().cloned().collect();
         gather(&facts, &mut hashes);
         for sha256 in hashes {
             if let Some(of) = self.find(&sha256, Of::Document) {

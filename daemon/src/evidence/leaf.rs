@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use attestd_core::record::Why;
-use attestd_core::{Status, Subject, Timestamp};
+use attestd_core::statement::What;
+use attestd_core::{Date, Status, Subject, Timestamp};
 use serde::Deserialize;
 
 /// A leaf, as far as verdicts and promises need it.
@@ -55,6 +56,12 @@ pub(super) struct Leaf<'a> {
     /// The codes of what was found.
     #[serde(default, borrow)]
     pub found: Vec<Cow<'a, str>>,
+    /// What a person said.
+    #[serde(default)]
+    pub what: Option<What>,
+    /// From which day on it holds.
+    #[serde(default)]
+    pub on: Option<Date>,
     /// The SHA-256 of the private part.
     #[serde(default, borrow)]
     pub private: Option<Cow<'a, str>>,
@@ -84,8 +91,10 @@ pub(super) enum Type {
     Ticked,
     Retired,
     Acted,
+    Attested,
     Restated,
     Accepted,
+    Discarded,
     Clock,
     Recovered,
     Restored,
@@ -122,9 +131,12 @@ impl<'a> Leaf<'a> {
     /// The number of the subject, for a record at `index` that has one; a `same` has that of the run it is like.
     pub fn number(&self, index: u64) -> Option<u64> {
         match self.t {
-            Type::Run | Type::Missed | Type::Ticked | Type::Retired | Type::Acted => {
-                Some(self.who.unwrap_or(index))
-            }
+            Type::Run
+            | Type::Missed
+            | Type::Ticked
+            | Type::Retired
+            | Type::Acted
+            | Type::Attested => Some(self.who.unwrap_or(index)),
             _ => None,
         }
     }

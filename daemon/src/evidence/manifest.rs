@@ -32,10 +32,12 @@ pub struct Manifest {
     pub size: u64,
     /// How many records are in the pack, those before the period that it needs included.
     pub records: u64,
-    /// Whether it has all records of the period, or those of one check.
+    /// Whether it has all records of the period, or those of some checks.
     pub whole: bool,
-    /// Which check; empty for all, and when redacted.
+    /// Which check; empty for others, and when redacted.
     pub check: String,
+    /// Which control they support, as `internet-first/5`; empty where that was not asked.
+    pub control: String,
     /// Whether the private parts were left out.
     pub redacted: bool,
     /// Whether documents, pages and chains are in the pack themselves, or as hashes only.

@@ -16,7 +16,7 @@ mod tiles;
 mod verify;
 mod witness;
 
-pub use export::{ExportError, Signed, Source, Wish, export};
+pub use export::{ControlAsked, ExportError, Signed, Source, Wish, export};
 pub use manifest::Manifest;
 pub use replay::{Program, replay};
 pub use verify::{Ask, Part, Verdict, Word, seal_text, verify};

@@ -6,6 +6,7 @@ use attestd_core::obligation::london;
 use attestd_core::text::plain;
 use attestd_core::{Status, Timestamp};
 
+use super::export::ControlAsked;
 use super::files;
 use super::manifest::Manifest;
 use super::story::{Document, Piece, Span, Story, Told};
@@ -22,9 +23,12 @@ const SPANS_MAX: usize = 2_000;
 const WIDTH: f64 = 1_000.0;
 
 /// The page.
-pub(super) fn page(story: &Story, manifest: &Manifest) -> String {
+pub(super) fn page(story: &Story, manifest: &Manifest, control: Option<&ControlAsked>) -> String {
     let mut out = String::new();
     head(&mut out, manifest);
+    if let Some(control) = control {
+        of_control(&mut out, control);
+    }
     summary(&mut out, story);
     out.push_str("<h2>Check by check</h2>\n");
     legend(&mut out);
@@ -59,6 +63,9 @@ fn head(out: &mut String, manifest: &Manifest) {
     };
     let only = match (manifest.whole, manifest.check.as_str()) {
         (true, _) => String::new(),
+        (false, "") if !manifest.control.is_empty() => {
+            format!(" Of what supports the control <b>{}</b> only.", text(&manifest.control))
+        }
         (false, "") => " Of one check only.".to_owned(),
         (false, check) => format!(" Of the check <b>{}</b> only.", text(check)),
     };
@@ -94,6 +101,22 @@ fn head(out: &mut String, manifest: &Manifest) {
         files::REGISTER,
         files::GUIDE,
         files::GUIDE,
+    );
+}
+
+fn of_control(out: &mut String, control: &ControlAsked) {
+    let kinds: Vec<String> = control.kinds.iter().map(|kind| text(kind)).collect();
+    let _ = writeln!(
+        out,
+        "<h2>{} · {}</h2>\n<p>What speaks to this control: {}.</p>\n\
+         <p class=\"note\"><b>This does not show</b> {}.</p>",
+        text(&control.name),
+        text(&control.title),
+        match kinds.is_empty() {
+            true => "only checks that the configuration says support it".to_owned(),
+            false => format!("the checks of the kinds {}", kinds.join(", ")),
+        },
+        text(&control.not_shown),
     );
 }
 

@@ -56,7 +56,10 @@ impl Promises {
         if leaf.t == Type::Configured {
             self.configured = Some(index);
         }
-        if !matches!(leaf.t, Type::Run | Type::Same | Type::Missed | Type::Ticked | Type::Retired) {
+        if !matches!(
+            leaf.t,
+            Type::Run | Type::Same | Type::Missed | Type::Ticked | Type::Retired | Type::Attested
+        ) {
             return Ok(());
         }
         let Some(number) = self.number(index, leaf) else {
@@ -65,7 +68,8 @@ impl Promises {
             )));
         };
         let known = self.open.get(&number).copied();
-        if known.is_none() && number != index && leaf.t != Type::Ticked && leaf.t != Type::Retired {
+        let bare = matches!(leaf.t, Type::Ticked | Type::Retired | Type::Attested);
+        if known.is_none() && number != index && !bare {
             return Err(Broken(format!(
                 "record {index} is of subject {number}, whose record before it the pack does not have"
             )));
@@ -77,7 +81,7 @@ impl Promises {
                 self.open.remove(&number);
                 return Ok(());
             }
-            Type::Ticked => {
+            Type::Ticked | Type::Attested => {
                 self.open.entry(number).or_insert(Promise { slot: None, by: index });
                 return Ok(());
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use attestd_core::{CheckId, Timestamp};
+use attestd_core::{CheckId, Subject, Timestamp};
 
 use super::leaf::{Leaf, Type, Whose};
 
@@ -28,12 +28,28 @@ impl Selection {
     }
 }
 
+/// Whose records are chosen: those of these checks, and of all of these kinds.
+#[derive(Debug, Clone)]
+pub(super) struct Only {
+    /// The checks.
+    pub checks: BTreeSet<CheckId>,
+    /// The kinds.
+    pub kinds: BTreeSet<String>,
+}
+
+impl Only {
+    fn wants(&self, subject: Option<Subject>, kind: Option<&str>) -> bool {
+        subject.is_some_and(|subject| self.checks.contains(&subject.check))
+            || kind.is_some_and(|kind| self.kinds.contains(kind))
+    }
+}
+
 /// Chooses, as the whole log goes by.
 #[derive(Debug)]
 pub(super) struct Choice {
     from: Timestamp,
     to: Timestamp,
-    check: Option<CheckId>,
+    only: Option<Only>,
     first: Option<u64>,
     next: u64,
     /// The newest `start` and `configured` before the period.
@@ -42,7 +58,9 @@ pub(super) struct Choice {
     acts: Vec<(u64, u64)>,
     /// The subjects that are watched when the period begins, by number.
     newest: BTreeMap<u64, Newest>,
-    /// The numbers of the check's subjects, where it is one check's pack.
+    /// What was said of them.
+    said: BTreeMap<u64, Vec<u64>>,
+    /// The numbers of the check's subjects, where not all are wished.
     numbers: HashSet<u64>,
     runs: HashMap<u64, OfRun>,
     left_out: HashSet<u64>,
@@ -65,17 +83,18 @@ struct OfRun {
 }
 
 impl Choice {
-    /// Records from `from` until before `to`, of one check or of all.
-    pub fn new(from: Timestamp, to: Timestamp, check: Option<CheckId>) -> Choice {
+    /// Records from `from` until before `to`, of some checks or of all.
+    pub fn new(from: Timestamp, to: Timestamp, only: Option<Only>) -> Choice {
         Choice {
             from,
             to,
-            check,
+            only,
             first: None,
             next: 0,
             settings: [None; 2],
             acts: Vec::new(),
             newest: BTreeMap::new(),
+            said: BTreeMap::new(),
             numbers: HashSet::new(),
             runs: HashMap::new(),
             left_out: HashSet::new(),
@@ -97,11 +116,11 @@ impl Choice {
             let run = OfRun { number: number.unwrap_or(index), config: leaf.configured() };
             self.runs.insert(index, run);
         }
-        if number == Some(index) && self.check.is_some() {
-            let subject = private.and_then(Whose::read);
-            if subject.map(|subject| subject.check) == self.check {
-                self.numbers.insert(index);
-            }
+        if number == Some(index)
+            && let Some(only) = &self.only
+            && only.wants(private.and_then(Whose::read), leaf.kind.as_deref())
+        {
+            self.numbers.insert(index);
         }
         if leaf.t.is_of_log() {
             self.of_log.insert(index);
@@ -133,7 +152,7 @@ impl Choice {
     }
 
     fn wants(&self, number: u64) -> bool {
-        self.check.is_none() || self.numbers.contains(&number)
+        self.only.is_none() || self.numbers.contains(&number)
     }
 
     fn before(&mut self, index: u64, leaf: &Leaf<'_>, number: Option<u64>) {
@@ -151,7 +170,8 @@ impl Choice {
         }
         let newest = self.newest.entry(number).or_default();
         match leaf.t {
-            Type::Retired => drop(self.newest.remove(&number)),
+            Type::Retired => drop((self.newest.remove(&number), self.said.remove(&number))),
+            Type::Attested => self.said.entry(number).or_default().push(index),
             Type::Missed => newest.promise = Some(index),
             Type::Run | Type::Same => {
                 *newest = Newest { promise: Some(index), run: Some(leaf.of.unwrap_or(index)) };
@@ -173,6 +193,9 @@ impl Choice {
             .filter(|(number, _)| self.wants(**number))
             .map(|(_, newest)| *newest)
             .collect();
+        let said = self.said.iter().filter(|(number, _)| self.wants(**number));
+        let said: Vec<u64> = said.flat_map(|(_, indexes)| indexes.iter().copied()).collect();
+        self.context.extend(said);
         for newest in watched {
             self.context.extend(newest.promise);
             if let Some(run) = newest.run {

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use attestd_core::act::Act;
 use attestd_core::record::{Recorded, Why};
-use attestd_core::{Judgement, Reason, Status, Subject, Timestamp, observation::Standing};
+use attestd_core::statement::What;
+use attestd_core::{
+    Judgement, PersonId, Reason, Status, Subject, Timestamp, observation::Standing,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -175,12 +178,18 @@ pub(super) struct Private {
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
-    /// Who did it, of a record about the log itself.
+    /// Who did it: a person's id, or the user's number where it is a record about the log itself.
     #[serde(default)]
     by: Option<Value>,
     /// Why.
     #[serde(default)]
     reason: Option<String>,
+    /// The document that a statement names.
+    #[serde(default)]
+    pub document: Option<String>,
+    /// Who says so besides.
+    #[serde(default)]
+    second: Option<PersonId>,
 }
 
 impl Story {
@@ -268,6 +277,19 @@ impl Story {
                         record: index,
                     });
                 }
+            }
+            Type::Attested => {
+                let status = told.now.as_ref().map_or(Status::Unknown, |now| now.status);
+                told.evidence.push(Piece {
+                    record: index,
+                    at: leaf.at,
+                    status,
+                    says: said(leaf, private),
+                    hash: leaf.private.as_deref().unwrap_or_default().to_owned(),
+                    blobs: blobs.iter().cloned().collect(),
+                    again: 0,
+                    last: leaf.at,
+                });
             }
             Type::Retired => told.turn(leaf.at, None, from, to),
             Type::Acted => {
@@ -426,6 +448,19 @@ impl Told {
 
 const LOST_OR_NOT_RUNNING: &str = "what was recorded then was lost when the log was restored from a backup, or attestd \
                                    was not running";
+
+/// What a person said, in words; in a redacted pack without the person.
+fn said(leaf: &Leaf<'_>, private: Option<&Private>) -> String {
+    let what = leaf.what.map_or("something of another version", What::as_str);
+    let on = leaf.on.map_or(String::new(), |on| format!(" on {on}"));
+    let by = private.and_then(|private| private.by.as_ref()?.as_str());
+    let second = private.and_then(|private| private.second.as_ref()).map(PersonId::as_str);
+    let people: Vec<&str> = by.into_iter().chain(second).collect();
+    match people.as_slice() {
+        [] => format!("{what}{on}, a person says"),
+        people => format!("{what}{on}, {} said", people.join(" and ")),
+    }
+}
 
 /// What a run found, in words; in a redacted pack, in codes.
 fn says(kind: &str, leaf: &Leaf<'_>, private: Option<&Private>) -> String {

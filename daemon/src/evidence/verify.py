@@ -5,10 +5,10 @@ VERIFY.md says what each word means. Run a copy that you trust, not the one in t
 import argparse, base64, datetime, hashlib, json, os, pathlib, re, subprocess, sys, tempfile
 
 ALWAYS = {*"index.html register.csv VERIFY.md verify.py manifest.json checkpoint key.txt key.pem records.jsonl".split()}
-MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check", bool:
+MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check control", bool:
             "whole redacted documents", int: "format first next size records"}.items() for name in names.split()}
-OF_SUBJECTS, OF_LOG = {"run", "same", "missed", "ticked", "retired"}, {"restored", "pruned", "erased"}
-TYPES = OF_SUBJECTS | OF_LOG | set("start configured acted restated accepted clock recovered stopped".split())
+OF_SUBJECTS, OF_LOG = set("run same missed ticked retired attested".split()), {"restored", "pruned", "erased"}
+TYPES = OF_SUBJECTS | OF_LOG | set("start configured acted restated accepted discarded clock recovered stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 NOT_WITNESSED = "not_witnessed", "nobody else's checkpoints were given (--witness)"
 def need(holds, what):
@@ -130,7 +130,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.expected, self.newest = i + 1, at
         (promised, by), slot = self.open.get(who, (None, -1)), leaf.get("slot") and when(leaf["slot"])
         if t == "retired": self.open.pop(who, None)
-        elif t == "ticked": self.open.setdefault(who, (None, i))
+        elif t in ("ticked", "attested"): self.open.setdefault(who, (None, i))
         elif t in OF_SUBJECTS:
             if t == "missed": kept = promised is None or when(leaf["from"]) <= promised <= when(leaf["to"])
             elif slot: kept = promised == slot
@@ -144,7 +144,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         still = [(slot, by) for slot, by in self.open.values() if slot]
         for slot, by in still: self.hold(slot >= end - DAY, f"a slot that record {by} promised was never accounted for")
         self.hold(self.runs or self.open, "nothing was watched in the period")
-        of = "all records of the period" if self.whole else "one check's records only"
+        of = "all records of the period" if self.whole else "some checks' records only"
         says = f"{of}: {self.kept} promises kept, {len(still)} open where the period ends" + "".join(self.befell[:10])
         return need(not self.wrong and says, "; ".join(self.wrong[:10]))
 def check_witness(path, keys, size, tree, touched):  # keys: by the log's names, and how many records each may speak of

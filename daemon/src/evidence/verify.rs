@@ -384,7 +384,7 @@ impl Completeness<'_> {
             return Part { word: Word::Fails, says: self.wrong };
         }
         let kept = self.promises.kept;
-        let of = if whole { "all records of the period" } else { "one check's records only" };
+        let of = if whole { "all records of the period" } else { "some checks' records only" };
         let says = format!("{of}: {kept} promises kept, {open} open where the period ends");
         Part { word: Word::Holds, says: [says].into_iter().chain(self.befell).collect() }
     }

@@ -29,6 +29,14 @@ pub(super) struct Listed {
     targets: Result<Vec<Target>, ProbeError>,
 }
 
+/// Whether a target is as it was listed before: of a register of thousands, the rows that changed are looked at.
+fn is_same(
+    before: &Result<Arc<Target>, ProbeError>,
+    now: &Result<Arc<Target>, ProbeError>,
+) -> bool {
+    matches!((before, now), (Ok(before), Ok(now)) if before.spec == now.spec)
+}
+
 impl Monitor {
     pub(super) fn list_all(&mut self, cause: &Cause) {
         let ids: Vec<CheckId> = self.checks.keys().cloned().collect();
@@ -85,8 +93,12 @@ impl Monitor {
             self.retire(gone, check.kind.name).await?;
         }
         for (subject, target) in targets {
+            let mut other = true;
             match self.live.get_mut(&subject) {
-                Some(live) => (live.target, live.gone) = (target, false),
+                Some(live) => {
+                    other = !is_same(&live.target, &target);
+                    (live.target, live.gone) = (target, false);
+                }
                 None => {
                     let live =
                         Live { target, running: false, gone: false, rerun: None, again: None };
@@ -94,22 +106,24 @@ impl Monitor {
                 }
             }
             for cause in &causes {
-                self.follow(&subject, cause).await;
+                self.follow(&subject, cause, other).await;
             }
         }
         let mut expected =
             self.shared.expected.lock().expect("nothing panics while it holds this lock");
-        let nature =
-            |live: &Live| live.target.as_ref().map_or(Nature::Local, |target| target.nature);
-        *expected =
-            self.live.iter().map(|(subject, live)| (subject.clone(), nature(live))).collect();
+        let nature = |subject: &Subject, live: &Live| {
+            self.checks.get(&subject.check).map_or(Nature::Local, |check| live.nature(check))
+        };
+        let all = self.live.iter().map(|(subject, live)| (subject.clone(), nature(subject, live)));
+        *expected = all.collect();
         drop(expected);
         self.tell_files();
         Ok(())
     }
 
-    /// Starts the run that `cause` asks for, if it asks for one of this subject.
-    async fn follow(&mut self, subject: &Subject, cause: &Cause) {
+    /// Starts the run that `cause` asks for, if it asks for one of this subject, which may be `other` than it was listed
+    /// before.
+    async fn follow(&mut self, subject: &Subject, cause: &Cause, other: bool) {
         let now = self.shared.clock.now();
         let Some(check) = self.checks.get(&subject.check).cloned() else { return };
         let state = self.shared.state(subject);
@@ -117,12 +131,12 @@ impl Monitor {
         let promised = state.and_then(|state| state.next);
         let due = promised.is_some_and(|next| check.schedule.due(next, now).is_some());
         // What another schedule promised is ended by the configuration's record; the subject runs, and is promised anew.
-        let other = promised.is_some_and(|next| {
+        let rescheduled = promised.is_some_and(|next| {
             let first = check.schedule.next_after(after(now, BEHIND_MAX));
             !check.schedule.is_slot(next) || first.is_some_and(|first| first < next)
         });
         match cause {
-            Cause::Started | Cause::Due | Cause::Clock if other => {
+            Cause::Started | Cause::Due | Cause::Clock if rescheduled => {
                 self.start(subject, Trigger::Change, None)
             }
             _ if due => self.start(subject, Trigger::Slot, None),
@@ -136,10 +150,7 @@ impl Monitor {
                 let read = self.live.get(subject).and_then(|live| live.target.as_ref().ok());
                 let own =
                     read.is_some_and(|target| target.files.iter().any(|file| files.contains(file)));
-                if own
-                    || check.check.files().iter().any(|file| files.contains(file) && !file.is_dir())
-                    || read.is_none()
-                {
+                if own || other || read.is_none() {
                     self.start(subject, Trigger::Change, None);
                 }
             }

@@ -1,25 +1,30 @@
 //! One look at one target, which never fails: a panic, an overrun or evidence that cannot be judged is Unseen.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use attestd_core::statement::Statement;
 use attestd_core::time::Clock;
-use attestd_core::{BadEvidence, Evidence, Judgement, Look, ProbeError, Target, Timestamp};
+use attestd_core::{
+    BadEvidence, Evidence, Judgement, Look, ProbeError, Target, TargetName, Timestamp,
+};
 use tokio::task::JoinSet;
 
 use crate::config::ConfiguredCheck;
 use crate::limits;
 
-/// Looks at `target` in a task of its own, dropped at the check's deadline.
+/// Looks at `target`, given what people said of the check's targets, in a task of its own, dropped at the check's deadline.
 pub async fn probe(
     clock: &dyn Clock,
     check: &Arc<ConfiguredCheck>,
     target: &Arc<Target>,
     before: Option<Arc<Evidence>>,
+    said: BTreeMap<TargetName, Vec<Statement>>,
 ) -> Result<Evidence, ProbeError> {
     let (now, check_, target) = (clock.now(), check.clone(), target.clone());
     let look = async move {
-        let look = Look { target: &target, before: before.as_deref(), now };
+        let look = Look { target: &target, before: before.as_deref(), said: &said, now };
         check_.check.probe(look).await
     };
     guarded(clock, check, look).await
@@ -40,6 +45,12 @@ pub async fn targets(
         )),
         _ => Ok(targets),
     }
+}
+
+/// Asks the check whether its list of targets has moved, likewise; what cannot be said has not.
+pub async fn moved(clock: &dyn Clock, check: &Arc<ConfiguredCheck>) -> bool {
+    let check_ = check.clone();
+    guarded(clock, check, async move { Ok(check_.check.moved().await) }).await.unwrap_or(false)
 }
 
 /// Judges, catching a panic.

@@ -2,6 +2,7 @@
 //! asks, a run ends or a deadline passes, and never waits for any of its runs.
 
 mod listing;
+mod saying;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
 mod restating;
@@ -15,7 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::{self, Input};
+use attestd_core::check::Blob;
 use attestd_core::record::{Record, Ticked};
+use attestd_core::statement::Said;
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Trust, Uptime, between};
 use attestd_core::{CheckId, Nature, ProbeError, Subject, Target, Timestamp, Trigger};
@@ -36,12 +39,29 @@ pub type Checks = BTreeMap<CheckId, Arc<ConfiguredCheck>>;
 pub enum Message {
     /// These files or directories changed.
     Changed(BTreeSet<PathBuf>),
+    /// What a check's targets are read from, elsewhere, says something new.
+    Moved(CheckId),
     /// A person asks for a run of a check, or of one of its subjects; the answer comes when all have ended.
     Ask {
         /// The check, with or without a target.
         subject: Subject,
         /// The subjects that ran; none where there is no such check or target.
         reply: oneshot::Sender<Vec<Subject>>,
+    },
+    /// A person says something of a row of a register; the answer comes when all that hangs on it was judged anew.
+    Say {
+        /// The row, by its id or with its check.
+        of: String,
+        /// What is said; its subject is found here.
+        said: Box<Said>,
+        /// In that person's words.
+        note: Option<String>,
+        /// The document that shows it.
+        document: Option<Blob>,
+        /// Who entered it.
+        user: u32,
+        /// The record and the subject; or why not.
+        reply: oneshot::Sender<Result<(u64, Subject), String>>,
     },
     /// Another configuration is in force; its `configured` record stands at this index.
     Configured {
@@ -77,6 +97,13 @@ struct Live {
     rerun: Option<(Trigger, Option<mpsc::Sender<()>>)>,
     /// How often it was looked at again, and when next (F7).
     again: Option<(usize, Uptime)>,
+}
+
+impl Live {
+    /// Where the target is, or, while the check cannot say it, where its targets are listed.
+    fn nature(&self, check: &ConfiguredCheck) -> Nature {
+        self.target.as_ref().map_or_else(|_| check.check.nature(), |target| target.nature)
+    }
 }
 
 /// The monitor.
@@ -256,8 +283,8 @@ impl Monitor {
                     continue;
                 };
                 let Some(check) = self.checks.get(&subject.check) else { continue };
-                let nature = live.target.as_ref().map_or(Nature::Local, |target| target.nature);
                 let people = state.people(subject, check.kind.name);
+                let nature = live.nature(check);
                 let policy = self.shared.policy(check, people, nature, now);
                 if let Some(deadline) = alert::next_deadline(&of.alerts, &policy) {
                     with(subject, check, nature, deadline);
@@ -329,7 +356,12 @@ impl Monitor {
         match message {
             Message::Changed(files) if files.is_empty() => self.look_at_own(),
             Message::Changed(files) => self.list_all(&Cause::Changed(Arc::new(files))),
+            Message::Moved(check) => self.list(&check, Cause::Changed(Arc::default())),
             Message::Ask { subject, reply } => self.ask(subject, reply),
+            Message::Say { of, said, note, document, user, reply } => {
+                let saying = saying::Saying { said: *said, note, document, user };
+                self.say(&of, saying, reply).await?;
+            }
             Message::Configured { checks, index } => {
                 self.shared.config.store(index, Ordering::Relaxed);
                 self.checks = checks;

@@ -16,10 +16,13 @@ use attestd_core::{
     Timestamp, Trigger,
 };
 
+use tracing::Instrument;
+
 use super::look;
 use super::shared::{Memory, Shared, fingerprint};
 use crate::config::ConfiguredCheck;
 use crate::limits;
+use crate::telemetry::spans;
 
 /// What is to be run, and why.
 pub struct Job {
@@ -56,14 +59,19 @@ impl Job {
         self.delay.is_zero() || self.slot.get().is_some()
     }
 
-    /// Where the target is; a check that cannot say its targets is a local fault.
+    /// Where the target is, or, while the check cannot say it, where its targets are listed.
     pub fn nature(&self) -> Nature {
-        self.target.as_ref().map_or(Nature::Local, |target| target.nature)
+        self.target.as_ref().map_or_else(|_| self.check.check.nature(), |target| target.nature)
     }
 }
 
 /// Runs the job to its commit.
 pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
+    let span = spans::run(&job.subject, job.check.kind.name, job.trigger);
+    performed(shared, job).instrument(span).await
+}
+
+async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     if !job.delay.is_zero() {
         shared.clock.sleep(job.delay).await;
     }
@@ -94,7 +102,14 @@ pub async fn perform(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
     let memory = shared.remember(&job.subject);
     let seen = match &job.target {
         Ok(target) => {
-            look::probe(&*shared.clock, &job.check, target, memory.evidence.clone()).await
+            look::probe(
+                &*shared.clock,
+                &job.check,
+                target,
+                memory.evidence.clone(),
+                shared.said(&job.check.id),
+            )
+            .await
         }
         Err(error) => Err(error.clone()),
     };

@@ -11,9 +11,10 @@ use attestd_core::maintenance;
 use attestd_core::obligation::WorkingDays;
 use attestd_core::record::{Record, Recorded, Run};
 use attestd_core::state::SubjectState;
+use attestd_core::statement::Statement;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, after, between, trust};
-use attestd_core::{CheckId, Evidence, Nature, Severity, Subject, Timestamp};
+use attestd_core::{CheckId, Evidence, Nature, Severity, Subject, TargetName, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::ConfiguredCheck;
@@ -107,6 +108,13 @@ impl Shared {
         let mut found = None;
         self.store.read(&mut |state| found = state.subjects.get(subject).cloned());
         found
+    }
+
+    /// What people said of a check's targets.
+    pub fn said(&self, check: &CheckId) -> BTreeMap<TargetName, Vec<Statement>> {
+        let mut said = BTreeMap::new();
+        self.store.read(&mut |state| said = state.said.of_check(check));
+        said
     }
 
     /// A subject's alerts.

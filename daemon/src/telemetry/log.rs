@@ -43,7 +43,8 @@ pub fn start(level: Option<&str>, beside: Option<Beside>) -> Result<(), LogError
 fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
     let text = level.filter(|text| !text.trim().is_empty()).unwrap_or("info");
     // What carries our own telemetry says nothing: each export would cause the next.
-    let quiet = "tokio_cron_scheduler=warn,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,reqwest=warn,rustls=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+    // Spans of runs are no lines of it.
+    let quiet = "attestd::spans=off,tokio_cron_scheduler=warn,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,reqwest=warn,rustls=warn,opentelemetry=warn,opentelemetry_sdk=warn";
     let whole = format!("{quiet},{text}");
     EnvFilter::try_new(&whole).map_err(|error| LogError::Filter(text.to_owned(), error))
 }

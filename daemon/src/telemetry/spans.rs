@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use attestd_core::Settings;
+use attestd_core::{Settings, Subject, Trigger};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -26,6 +26,19 @@ pub fn read(table: &Settings<'_>) -> bool {
     let spans = table.flag("spans").unwrap_or(false);
     table.finish();
     spans
+}
+
+/// The span of a run, the one kind of span that there is; it costs nothing where there are none.
+pub fn run(subject: &Subject, kind: &str, trigger: Trigger) -> tracing::Span {
+    let target = subject.target.as_ref().map_or("", |target| target.as_str());
+    tracing::info_span!(
+        target: "attestd::spans",
+        "attestd.run",
+        attestd.check.id = subject.check.as_str(),
+        attestd.check.kind = kind,
+        attestd.target = target,
+        attestd.trigger = format!("{trigger:?}").to_lowercase(),
+    )
 }
 
 /// What is known of this daemon once its store is open; spans that end before wait for nothing and go without.
@@ -107,7 +120,8 @@ mod tests {
         let spans = Spans::new(vec![sender], resource, Handle::current());
         let subscriber = tracing_subscriber::registry().with(spans.layer());
         tracing::subscriber::with_default(subscriber, || {
-            let _run = tracing::info_span!(target: "attestd", "run", subject = "portal").entered();
+            let subject = "portal/a:443".parse().expect("a subject");
+            let _run = run(&subject, "certificate", Trigger::Slot).entered();
             let _foreign = tracing::info_span!(target: "hyper", "poll").entered();
         });
         tokio::task::spawn_blocking(move || spans.stop()).await.expect("no panic");
@@ -116,7 +130,13 @@ mod tests {
         let whole = &request.resource_spans[0];
         let spans: Vec<&str> =
             whole.scope_spans.iter().flat_map(|s| &s.spans).map(|s| s.name.as_str()).collect();
-        assert_eq!(spans, ["run"]);
+        assert_eq!(spans, ["attestd.run"]);
+        let run = &whole.scope_spans[0].spans[0];
+        let said: Vec<&str> = run.attributes.iter().map(|pair| pair.key.as_str()).collect();
+        for name in ["attestd.check.id", "attestd.check.kind", "attestd.target", "attestd.trigger"]
+        {
+            assert!(said.contains(&name), "{said:?}");
+        }
         let resource = whole.resource.as_ref().expect("a resource");
         assert_eq!(resource.attributes[0].key, "service.name");
     }

@@ -91,6 +91,7 @@ impl StatusView {
             running,
             subjects,
             outbox: Vec::new(),
+            claims: None,
         }
     }
 }
@@ -120,8 +121,10 @@ impl SubjectView {
             kind: then.kind.clone(),
             status: then.status(at),
             seen_at: last.map(|last| last.at),
+            record: last.map(|last| last.of),
             next: then.next,
             due: last.and_then(|last| last.due),
+            answers: last.map(|last| last.answers.clone()).unwrap_or_default(),
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen: unseen.or(parts),
             gap: then.gap.clone(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::store::{indexes, state};
 use crate::testing::{
-    acted, at, configured, draft, query, run, same, silence, start, take, ticked, wait,
+    acted, at, attested, configured, draft, query, run, same, silence, start, take, ticked, wait,
 };
 use crate::{MemoryStore, SledStore};
 
@@ -21,6 +21,7 @@ enum Act {
     Take(u8),
     Silence(u8),
     End(u8),
+    Attest(u8, i8),
     Configure(bool),
     Acknowledge(bool, u8),
     Tell,
@@ -47,6 +48,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..4u8).prop_map(Act::Take),
         1 => any::<u8>().prop_map(Act::Silence),
         1 => any::<u8>().prop_map(Act::End),
+        1 => (0..4u8, 1..28i8).prop_map(|(s, d)| Act::Attest(s, d)),
         1 => any::<bool>().prop_map(Act::Configure),
         4 => (any::<bool>(), 0..20u8).prop_map(|(d, s)| Act::Acknowledge(d, s)),
         1 => Just(Act::Tell),
@@ -108,6 +110,9 @@ impl Pair {
             Act::End(back) => {
                 let of = state(&self.memory).size.saturating_sub(1 + u64::from(back % 8));
                 self.commit(&acted("tls/b", n, attestd_core::act::Act::End { of }));
+            }
+            Act::Attest(subject, day) => {
+                self.commit(&attested(name(*subject), n, *day));
             }
             Act::Configure(both) => {
                 self.commit(&configured(if *both { &DESTINATIONS } else { &DESTINATIONS[..1] }));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::store::{indexes, put, state};
 use crate::fs::faults::{self, EIO, Fault};
-use crate::testing::{at, configured, copy, query, run, same, start, ticked, wait};
+use crate::testing::{at, attested, configured, copy, query, run, same, start, ticked, wait};
 use crate::{SledStore, read_offline};
 
 /// Small enough that the tests' records need many segments.
@@ -27,6 +27,7 @@ fn filled() -> (TempDir, SledStore) {
     put(&store, configured(&["otlp", "mail:ada"]));
     put(&store, run("tls/once", 1, Some(Change::Opened)));
     put(&store, run("tls/gone", 1, None));
+    put(&store, attested("tls/gone", 1, 3));
     put(&store, Record::Retired(ticked("tls/gone", 1, Change::Retired)));
     let mut n = 5;
     while n < RECORDS {
@@ -67,6 +68,10 @@ fn hold(store: &SledStore, before: &State) {
         let last = subject.last.as_ref().expect("each has run");
         store.evidence(last.of).expect("what the state refers to is there");
         store.record(subject.number).expect("what leaves refer to is there");
+    }
+    assert!(!before.said.0.is_empty());
+    for statement in before.said.0.values().flatten() {
+        store.record(statement.record).expect("what people said is there");
     }
     for name in ["otlp", "mail:ada"] {
         let name = name.parse().expect("a name");

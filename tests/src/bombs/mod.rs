@@ -4,6 +4,8 @@ mod office;
 mod pdf;
 mod zip;
 
+pub use office::workbook;
+
 use crate::golden::repository;
 
 /// A document that must not be read, by its name (whose extension says as what) and its bytes.

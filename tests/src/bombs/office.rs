@@ -201,6 +201,18 @@ pub(super) fn workbooks() -> Vec<Bomb> {
     ]
 }
 
+/// A good workbook, for its size: a sheet with this header and these rows.
+pub fn workbook<const N: usize>(header: &[&str; N], rows: &[[String; N]]) -> Vec<u8> {
+    let row = |number: usize, cells: &[String]| {
+        let cell = |text: &String| format!("<c t=\"inlineStr\"><is><t>{text}</t></is></c>");
+        format!("<row r=\"{number}\">{}</row>", cells.iter().map(cell).collect::<String>())
+    };
+    let head = header.map(str::to_owned);
+    let all = [&head].into_iter().chain(rows);
+    let rows: String = (1..).zip(all).map(|(number, cells)| row(number, cells)).collect();
+    sheet(&format!("<sheetData>{rows}</sheetData>"))
+}
+
 /// What a document says that was reviewed in time.
 const LABELS: &str = "<tbl><tr><tc><t>Last reviewed</t></tc><tc><t>2026-06-12</t></tc></tr>\
      <tr><tc><t>Reviewed by</t></tc><tc><t>alex-owner</t></tc></tr></tbl>";

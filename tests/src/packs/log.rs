@@ -193,6 +193,7 @@ impl Log {
             from: "2026-11-01T00:00:00Z".parse().expect("a timestamp"),
             to: self.end,
             check: None,
+            control: None,
             redact: false,
             documents: false,
             organisation: "Example Health Systems Ltd".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use attestd::delivery::{EmitError, Emitter};
 use attestd_core::event::{Change, Delivery};
 use attestd_core::store::Store;
-use attestd_core::{BoxFuture, Severity};
+use attestd_core::{BoxFuture, Finding, Timestamp};
 
 use super::chance::Chance;
 
@@ -21,8 +21,10 @@ pub struct Accepted {
     pub sequence: u64,
     /// What changed.
     pub change: Change,
-    /// How bad it was then.
-    pub severity: Severity,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its finding, in words.
+    pub finding: Finding,
 }
 
 /// What outlives a crash of the daemon: the receiver is another machine.
@@ -79,7 +81,8 @@ impl Receiver {
                 alert_id: delivery.alert_id.clone(),
                 sequence: delivery.sequence,
                 change: delivery.event.change,
-                severity: delivery.event.finding.severity,
+                at: delivery.at,
+                finding: delivery.event.finding.clone(),
             };
             match self
                 .has

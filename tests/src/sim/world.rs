@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd::config::{ConfiguredCheck, Person};
+use attestd::config::{ConfiguredCheck, Person, Retention};
 use attestd::delivery::{Deliveries, Destination, Pace};
+use attestd::housekeeping::Housekeeping;
 use attestd::monitor::shared::Shared;
 use attestd::monitor::{Checks, Ends, Message, Monitor};
 use attestd::own::{self, Conditions};
@@ -214,6 +215,9 @@ fn windows() -> Vec<Window> {
     ]
 }
 
+/// Longer than any simulation: nothing is pruned.
+const FOREVER: Duration = Duration::from_secs(3650 * 86_400);
+
 /// One simulated supplier with its daemon.
 pub struct Simulation {
     /// The clock.
@@ -230,6 +234,10 @@ pub struct Simulation {
     pub windows: Vec<Window>,
     /// How many silences, takes and accepted risks there were.
     pub acts: u64,
+    /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
+    pub second: Option<Arc<Receiver>>,
+    /// The checks that there are.
+    pub checks: Vec<&'static str>,
     world: Arc<World>,
     life: Option<Life>,
 }
@@ -238,7 +246,8 @@ struct Life {
     shared: Arc<Shared>,
     stop: CancellationToken,
     monitoring: JoinHandle<Result<(), StoreError>>,
-    deliveries: Deliveries,
+    deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
+    keeping: JoinHandle<()>,
     told: Arc<Notify>,
     due: Arc<Notify>,
     tell: mpsc::Sender<Message>,
@@ -272,6 +281,8 @@ impl Simulation {
             lives: 0,
             windows: windows(),
             acts: 0,
+            second: None,
+            checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
         }
@@ -280,6 +291,11 @@ impl Simulation {
     /// The name of the one destination.
     pub fn destination() -> DestinationName {
         "collector".parse().expect("a plain name")
+    }
+
+    /// The name of the second channel.
+    pub fn second() -> DestinationName {
+        "second".parse().expect("a plain name")
     }
 
     /// When the simulation began, by the wall clock.
@@ -298,7 +314,7 @@ impl Simulation {
         self.lives += 1;
         let store: Arc<dyn Store> = self.store.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let conditions = Arc::new(Conditions::default());
+        let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
         let (uptime, boot) = (Uptime(Duration::ZERO), String::new());
@@ -322,10 +338,17 @@ impl Simulation {
             clock: shared.trust(),
         };
         shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
-        let mut checks: Checks = CHECKS.iter().map(|check| self.check(check)).collect();
+        let here = |(id, _, _): &&(&str, &str, bool)| self.checks.contains(id);
+        let mut checks: Checks = CHECKS.iter().filter(here).map(|c| self.check(c)).collect();
         let own = own::check(conditions, Vec::new());
         checks.insert(own.id.clone(), own);
-        let routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
+        let mut routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
+        if self.second.is_some() {
+            let mut second = Route::new(Simulation::second(), Takes::Everything);
+            second.only.checks = ["none".parse().expect("a plain id")].into();
+            second.also = [own::DELIVERY_WAITING.to_owned()].into();
+            routes.push(second);
+        }
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
         let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
         let configured = Configured {
@@ -334,6 +357,8 @@ impl Simulation {
             checks: kinds,
             labels: BTreeMap::new(),
             routes,
+            assertions: Vec::new(),
+            before: None,
         };
         let configured = Record::Configured(Box::new(configured));
         let configured = shared.commit(Draft { record: configured, blobs: vec![blob] }).await?;
@@ -347,19 +372,38 @@ impl Simulation {
         let monitor =
             Monitor::new(shared.clone(), checks, Ends { due: due.clone(), inbox, files, progress });
         let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
-        let emitter = Arc::new(SimEmitter { receiver: self.receiver.clone(), store });
-        let destination = Destination {
-            name: Simulation::destination(),
-            emitter,
+        let destination = |(name, receiver): (DestinationName, &Arc<Receiver>)| Destination {
+            name,
+            emitter: Arc::new(SimEmitter { receiver: receiver.clone(), store: store.clone() }),
             pace: Pace { beats: None, ..Pace::machine() },
         };
-        deliveries.serve(vec![destination]).await;
+        let first = (Simulation::destination(), &self.receiver);
+        let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
+        deliveries.serve([first].into_iter().chain(second).map(destination).collect()).await;
+        let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
+        let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
+        let housekeeping = Housekeeping {
+            shared: shared.clone(),
+            deliveries: deliveries.clone(),
+            monitor: tell.clone(),
+            state_directory: "/nowhere".into(),
+            retention,
+            progress: progress_rx.clone(),
+        };
+        let stops = stop.clone();
+        let keeps = self.second.is_some();
+        let keeping = tokio::spawn(async move {
+            if keeps {
+                housekeeping.run(stops).await;
+            }
+        });
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         self.life = Some(Life {
             shared,
             stop,
             monitoring,
             deliveries,
+            keeping,
             told,
             due,
             tell,
@@ -400,7 +444,7 @@ impl Simulation {
             };
             tokio::select! {
                 () = tokio::time::sleep(step) => if !self.chance.one_in(4) { life.due.notify_one() },
-                () = life.told.notified() => life.deliveries.wake(),
+                () = life.told.notified() => life.deliveries.lock().await.wake(),
             }
         }
     }
@@ -415,11 +459,12 @@ impl Simulation {
     /// The daemon dies at once; what the next one finds is what is on the disk.
     pub async fn crash(&mut self) {
         if let Some(mut life) = self.life.take() {
+            life.keeping.abort();
             if !life.monitoring.is_finished() {
                 life.monitoring.abort();
                 let _ = (&mut life.monitoring).await; // it was aborted
             }
-            life.deliveries.stop().await;
+            life.deliveries.lock().await.stop().await;
         }
         let survives = self.chance.one_in(2);
         self.store = Arc::new(self.store.crash(survives));
@@ -430,7 +475,8 @@ impl Simulation {
         if let Some(mut life) = self.life.take() {
             life.stop.cancel();
             let ended = (&mut life.monitoring).await.expect("the monitor does not panic");
-            life.deliveries.stop().await;
+            life.deliveries.lock().await.stop().await;
+            let _ = (&mut life.keeping).await; // it was cancelled
             drop(life.tell);
             ended.expect("the store can be written");
         }

@@ -72,6 +72,27 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
         (format!("{GOOD}[sources]\nca_bundle = \"gone.pem\"\n"), 6, "there is no such file"),
         (format!("{GOOD}[metrics]\nlisten = \"0.0.0.0:9464\"\n"), 6, "on loopback only"),
         (format!("{GOOD}[[otlp]]\nname = \"c\"\nendpoint = \"c:4318\"\n"), 7, "is no endpoint"),
+        (format!("{GOOD}[[webhook]]\nname = \"h\"\nurl = \"desk\"\n"), 7, "is no URL of a webhook"),
+        (
+            format!(
+                "{GOOD}[[webhook]]\nname = \"h\"\nurl = \"https://h.example/\"\nsecret_file = \"gone\"\n"
+            ),
+            8,
+            "cannot be read",
+        ),
+        (
+            format!("{GOOD}[[person]]\nid = \"x\"\nname = \"X\"\nemail = \"x at y\"\n"),
+            8,
+            "\"x at y\" is no mail address",
+        ),
+        (
+            format!(
+                "{GOOD}[[otlp]]\nname = \"c\"\nendpoint = \"http://c:4318\"\nchecks = [\"b\"]\n"
+            ),
+            8,
+            "there is no check \"b\"",
+        ),
+        (format!("{GOOD}[telling]\nsecond = \"c\"\n"), 6, "there is no destination \"c\""),
         (format!("{GOOD}id = \"b\"\n"), 5, "duplicate key"),
         (format!("{GOOD}x = 2026-02-30\n"), 5, ""),
         ("organisation = [".to_owned(), 1, ""),
@@ -147,6 +168,11 @@ fn warnings_are_told_and_stop_nothing() {
     let said = check_config(&window);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.err.contains("no check is within this window"), "{}", said.err);
+    let nothing =
+        "[[otlp]]\nname = \"c\"\nendpoint = \"http://c:4318\"\nlabels = { team = \"web\" }\n";
+    let said = check_config(&format!("{GOOD}{nothing}"));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("no check is within this rule"), "{}", said.err);
 }
 
 #[test]

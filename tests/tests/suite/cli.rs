@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use attestd::posture::{Answered, PostureView};
 use attestd::view::{StatusView, SubjectView};
 use attestd_checks::controls::of_kind;
 use attestd_checks::registry::KINDS;
+use attestd_core::Status;
 use attestd_core::store::{Draft, Store};
 use attestd_storage::SledStore;
 use attestd_tests::golden::{hold, repository};
@@ -548,4 +550,81 @@ fn a_mute_server_holds_probe_up_no_longer_than_its_limits() {
     let took = wait::uptime().since(began);
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(took < Duration::from_secs(60), "30 s for each kind at most: {took:?}");
+}
+
+#[test]
+fn what_is_claimed_stands_the_same_from_a_running_daemon_and_from_the_log_at_rest() {
+    let supplier = Supplier::copy();
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let seen = daemon.until(Duration::from_secs(20), "everything is seen", |view| {
+        let seen_at = |subject: &SubjectView| subject.seen_at;
+        view.subjects.iter().map(seen_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+    });
+    let at = seen.to_string();
+    let ask = |arguments: &[&str]| {
+        let said = program::run(supplier.path(), &[&["posture", "--json"], arguments].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        serde_json::from_str::<PostureView>(&said.out).unwrap_or_else(|_| panic!("{said:?}"))
+    };
+    let from_the_daemon = ask(&["--at", &at]);
+    // Another supplier's toolkit has lapsed: named checks keep it out of what is told the customer.
+    let status = |view: &PostureView, claim: usize, id: &str| {
+        let found = view.claims[claim].controls.iter().find(|control| control.id == id);
+        found.map(|control| (control.status, control.answer))
+    };
+    let now = ask(&[]);
+    for (claim, id, expected) in [
+        (0, "1", (Status::Fail, Answered::InPart)),
+        (0, "4", (Status::Unknown, Answered::Unwatched)),
+        (1, "S3-1-dspt", (Status::Pass, Answered::Decided)),
+        (1, "S4-cyber-essentials", (Status::Warn, Answered::InPart)),
+        (1, "S3-4-notify", (Status::Unknown, Answered::Unwatched)),
+    ] {
+        assert_eq!(status(&now, claim, id), Some(expected), "{id}");
+        assert_eq!(status(&from_the_daemon, claim, id), Some(expected), "{id}, at {at}");
+    }
+    let said = program::run(supplier.path(), &["status"]);
+    assert!(said.out.contains("claimed controls known"), "{}", said.out);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(10)).success());
+    let at_rest = ask(&["--at", &at]);
+    assert_eq!((from_the_daemon.running, at_rest.running), (true, false));
+    assert_eq!(at_rest.claims, from_the_daemon.claims);
+    let ours = ask(&["--customer", "Example North NHS Trust"]);
+    assert_eq!(ours.claims.len(), 2, "what is claimed to it and to everybody");
+    assert_eq!(ask(&["--framework", "internet-first"]).claims.len(), 1);
+    let said = program::run(supplier.path(), &["posture", "--framework", "internet-first"]);
+    for part in
+        ["3 of 6 items known, 3 of them in part; 6 claimed", "nothing watches it", "NOT SHOWN"]
+    {
+        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+    }
+    let said = program::run(supplier.path(), &["posture", "--framework", "dspt"]);
+    assert!(said.out.contains("Nothing of this framework is claimed"), "{}", said.out);
+    assert!(said.out.contains("Not claimed of Data Security"), "{}", said.out);
+    for (option, name, says) in [
+        ("--framework", "internet-frist", "did you mean `internet-first`?"),
+        ("--customer", "Example South NHS Trust", "did you mean `Example North NHS Trust`?"),
+    ] {
+        let said = program::run(supplier.path(), &["posture", option, name]);
+        assert!(said.code == Some(1) && said.err.contains(says), "{said:?}");
+    }
+}
+
+#[test]
+fn what_is_claimed_stands_in_the_private_part_of_a_record_alone() {
+    let supplier = Supplier::copy();
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    daemon.until(Duration::from_secs(10), "it answers", |_| Some(()));
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(10)).success());
+    let log = attestd_storage::read_offline(&supplier.file("state")).expect("a log");
+    let mut found = 0;
+    for index in 0..log.state.size {
+        let parts = log.verbatim().parts(index).expect("a record");
+        let has = |part: &[u8]| String::from_utf8_lossy(part).contains("Example North NHS Trust");
+        assert!(!has(&parts.leaf), "record {index}");
+        found += usize::from(parts.private.is_some_and(|private| has(&private)));
+    }
+    assert_eq!(found, 1, "the configuration's record");
 }

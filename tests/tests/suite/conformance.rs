@@ -199,7 +199,8 @@ async fn outcomes(check: &Arc<ConfiguredCheck>) -> Vec<(Target, Outcome)> {
     let clock = SimClock::new(noon());
     let mut all = Vec::new();
     for target in look::targets(&clock, check).await.expect("endpoints are targets") {
-        let seen = look::probe(&clock, check, &Arc::new(target.clone()), None).await;
+        let seen =
+            look::probe(&clock, check, &Arc::new(target.clone()), None, BTreeMap::new()).await;
         all.push((target, outcome(check, seen)));
     }
     all
@@ -344,7 +345,7 @@ async fn local_outcomes(check: &Arc<ConfiguredCheck>) -> BTreeMap<TargetName, Ou
     let mut all = BTreeMap::new();
     for target in targets.into_iter().filter(|target| target.nature != Nature::Remote) {
         let name = target.name.clone();
-        let seen = look::probe(&clock, check, &Arc::new(target), None).await;
+        let seen = look::probe(&clock, check, &Arc::new(target), None, BTreeMap::new()).await;
         all.insert(name, outcome(check, seen));
     }
     all

@@ -143,6 +143,19 @@ const SAMPLE_TAIL: &str = "
 #history = \"3650d\"
 #evidence = \"2557d\"                   # seven years; at least \"365d\"
 
+# --- What is claimed: `attestd posture` holds it against what is recorded --------------------------------
+
+# To a customer, or `public = true`. `controls = \"*\"` are all of a framework. `checks`, `targets` and `service` narrow what
+# supports it. The words and the customer's name stay in the private part of the record.
+#[[assertion]]
+#id = \"example-trust\"
+#framework = \"internet-first\"
+#controls = [\"2\", \"5\"]
+#customer = \"Example NHS Trust\"
+#since = 2026-04-01
+#wording = \"All traffic over the internet is encrypted by TLS 1.2 or better.\"
+#notice_hours = 24
+
 # --- Who is told: what nobody takes waits in the outbox ------------------------------------------------
 
 # Every alert event, to an OTLP receiver. OTEL_EXPORTER_OTLP_* are honoured where this says nothing.
@@ -191,6 +204,11 @@ const SAMPLE_TAIL: &str = "
 #from = \"attestd@example.org\"
 #to = [\"isms-owner\", \"isms-deputy\"]
 
+# Who is told when another destination takes nothing: after 15 minutes where a Critical alert waits, else after 4 hours. One
+# or several names, whatever their rules say; a person is \"mail:ID\". The journal is told too.
+#[telling]
+#second = [\"mail:isms-owner\"]
+
 # Metrics for Prometheus, on loopback only.
 #[metrics]
 #listen = \"127.0.0.1:9464\"
@@ -231,6 +249,7 @@ fn the_sample_configuration_waits_for_a_check_and_is_good_with_all_of_it_switche
     assert_eq!((config.telling.alertmanagers.len(), config.telling.journals.len()), (1, 1));
     assert!(!config.telling.mail.is_empty() && config.telling.metrics.is_some());
     assert!(config.telling.spans);
+    assert_eq!(config.assertions.len(), 1);
     for key in ["zone", "concurrency", "history", "evidence"] {
         assert!(whole.contains(&format!("\n{key} = ")), "{key}");
     }

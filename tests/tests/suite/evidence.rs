@@ -49,6 +49,7 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
         (&[][..], "whole"),
         (&["--include-blobs"], "documents"),
         (&["--check", "policies"], "one"),
+        (&["--control", "internet-first/2"], "control"),
         (&["--redact"], "redacted"),
         (&["--redact", "--check", "certificate-files"], "redacted-one"),
     ] {
@@ -66,6 +67,29 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
     assert!(all_text(&supplier.file("whole")).contains("certificates/old-portal.pem"));
     let one = std::fs::read_to_string(supplier.file("one/register.csv")).expect("a table");
     assert!(one.contains("policies/incident-response.md") && !one.contains("old-portal"), "{one}");
+    let read = |file| std::fs::read_to_string(supplier.file(file)).expect("a file");
+    let (page, rows) = (read("control/index.html"), read("control/register.csv"));
+    assert!(
+        rows.contains("policies/incident-response.md") && !rows.contains("old-portal"),
+        "{rows}"
+    );
+    for part in [
+        "internet-first/2",
+        "Security policy maintained",
+        "This does not show",
+        "documents that no check names",
+    ] {
+        assert!(page.contains(part), "{part} is not in the page");
+    }
+    for (control, says) in [
+        ("internet-first", "FRAMEWORK/ID"),
+        ("internet-frist/2", "did you mean `internet-first`?"),
+        ("internet-first/7", "has no control"),
+        ("internet-first/4", "nothing supports internet-first/4"),
+    ] {
+        let said = export(at, &["--control", control], "none");
+        assert!(said.code == Some(1) && said.err.contains(says), "{said:?}");
+    }
     for hidden in ["redacted", "redacted-one"] {
         let text = all_text(&supplier.file(hidden));
         for name in

@@ -160,7 +160,7 @@ fn knows(seed: u64, sim: &Simulation) -> u64 {
                     s.lasts(now) && about && s.of.covers(&alert.finding)
                 };
                 let silent = state.silences.values().any(|silence| covers(&silence));
-                let severity = known.map(|known| known.severity);
+                let severity = known.map(|known| known.finding.severity);
                 assert_eq!(severity, alert.told.as_ref().map(|told| told.severity), "seed {seed}");
                 assert!(
                     silent || severity == Some(alert.finding.severity),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use attestd::view::QueueView;
 use attestd_core::record::Record;
 use attestd_tests::log;
 use attestd_tests::program::Daemon;
@@ -93,4 +94,69 @@ fn who_is_told_of_a_beginning_by_label_is_told_of_the_end_when_the_check_is_gone
         accepted.values().filter(|told| !told.subject.starts_with("web/")).collect();
     assert!(others.is_empty(), "nobody asked for these: {others:?}");
     println!("{} events of the labelled check, and none of the other", accepted.len());
+}
+
+#[test]
+fn what_a_person_discards_goes_with_a_record_and_what_fires_is_told_anew() {
+    let mut receiver = Receiver::down();
+    let supplier = Supplier::copy();
+    let collector =
+        format!("[[otlp]]\nname = \"collector\"\nendpoint = \"{}\"\n", receiver.endpoint());
+    let check = "[[check]]\nid = \"web\"\nkind = \"certificate\"\nfiles = [\"certificates/old-portal.pem\"]\n";
+    supplier.edit("attestd.toml", |_| format!("{check}{collector}"));
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let waits = daemon.until(LONG, "events wait", |view| {
+        let seen = view.subjects.iter().all(|subject| subject.seen_at.is_some());
+        Some(waiting(view)).filter(|events| seen && *events >= 2)
+    });
+    let run = |arguments: &[&str]| attestd_tests::program::run(supplier.path(), arguments);
+    let listed = run(&["outbox", "list", "--json"]);
+    let listed: Vec<QueueView> = serde_json::from_str(&listed.out).expect("what waits");
+    assert_eq!((listed[0].events, listed[0].first.len()), (waits, waits));
+    let expired = listed[0].first.iter().find(|event| event.code == "certificate_expired");
+    let expired = expired.expect("it waits").event_id.clone();
+
+    let one = run(&["outbox", "discard", "--event", &expired, "--reason", "it is known"]);
+    assert_eq!((one.code, one.err.as_str()), (Some(0), ""), "{}", one.out);
+    let again = run(&["outbox", "discard", "--event", &expired, "--reason", "it is known"]);
+    assert!(again.code == Some(1) && again.err.contains("nothing like that waits"), "{again:?}");
+    let nameless = run(&["outbox", "discard", "--reason", "all of it"]);
+    assert_eq!(nameless.code, Some(2), "{nameless:?}");
+    daemon.until(LONG, "one is gone", |view| (waiting(view) == waits - 1).then_some(()));
+
+    // Removed, its set is kept and shown as that, until a person discards it.
+    supplier.edit("attestd.toml", |_| check.to_owned());
+    daemon.signal(Signal::SIGHUP);
+    daemon.until(LONG, "it is configured no more", |view| {
+        view.outbox.iter().any(|waiting| !waiting.configured).then_some(())
+    });
+    let shown = run(&["status"]);
+    assert!(shown.out.contains("configured no more"), "{}", shown.out);
+    let rest = run(&["outbox", "discard", "collector", "--reason", "we moved"]);
+    assert!(rest.out.starts_with(&format!("{} event", waits - 1)), "{rest:?}");
+    daemon.until(LONG, "nothing waits", |view| view.outbox.is_empty().then_some(()));
+
+    // Named again, it is told what fires, by new events.
+    receiver.up();
+    supplier.edit("attestd.toml", |_| format!("{check}{collector}"));
+    daemon.signal(Signal::SIGHUP);
+    let told = daemon.until(LONG, "what fires is told anew", |view| {
+        let has = receiver.accepted().has;
+        let mut restated = has.values().filter(|told| told.name == "attestd.alert.restated");
+        let found = restated.any(|told| told.code == "certificate_expired");
+        (found && waiting(view) == 0).then_some(has)
+    });
+    assert!(!told.contains_key(&expired), "the event that was discarded never goes");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    let log = log::read(&supplier.file("state"));
+    let discarded = log.records.iter().filter_map(|record| match record {
+        Record::Discarded(discarded) => Some(discarded.reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(discarded.collect::<Vec<_>>(), ["it is known", "we moved"]);
+    let alone = run(&["outbox", "discard", "collector", "--reason", "why not"]);
+    assert!(alone.err.contains("no daemon is running"), "{}", alone.err);
+    assert_eq!(run(&["outbox", "list"]).out, "Nothing waits to be told.\n");
+    println!("{waits} events discarded, {} told anew", told.len());
 }

@@ -99,6 +99,8 @@ async fn mails(hours: u64, dark: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Vec
         config: blob.sha256.clone(),
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
+        assertions: Vec::new(),
+        before: None,
         routes: vec![route],
     };
     let configured = Record::Configured(Box::new(configured));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use attestd_core::alert::{Alerts, NOT_SEEN};
 use attestd_core::event::{Addressed, AlertEvent, Change, Route, Takes, alert_id, event_id};
 use attestd_core::record::{
-    Accepted, Configured, Missed, Record, Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Configured, Discarded, Missed, Record, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::state::{Changed, State};
 use attestd_core::time::{Trust, Uptime, after};
@@ -32,6 +32,7 @@ enum Write {
     Ticked { subject: usize, events: Vec<Event> },
     Retired { subject: usize, events: Vec<Event> },
     Accepted { destination: usize, from: u64, len: u64 },
+    Discarded { destination: usize, first: u64, last: u64 },
     Configured { destinations: BTreeSet<usize> },
     Restored,
 }
@@ -75,6 +76,8 @@ fn writes() -> BoxedStrategy<Vec<Write>> {
         1 => (subject(), events()).prop_map(|(subject, events)| Write::Retired { subject, events }),
         3 => (0..DESTINATIONS.len(), 0..30_u64, 0..6_u64)
             .prop_map(|(destination, from, len)| Write::Accepted { destination, from, len }),
+        1 => (0..DESTINATIONS.len(), 0..30_u64, 0..9_u64)
+            .prop_map(|(destination, first, last)| Write::Discarded { destination, first, last }),
         1 => prop::collection::btree_set(0..DESTINATIONS.len(), 0..=DESTINATIONS.len())
             .prop_map(|destinations| Write::Configured { destinations }),
         1 => Just(Write::Restored),
@@ -141,6 +144,14 @@ impl Log {
                 let by = BTreeMap::from([(name(DESTINATIONS[*destination]), ranges)]);
                 Record::Accepted(Accepted { at: now, by })
             }
+            Write::Discarded { destination, first, last } => Record::Discarded(Discarded {
+                at: now,
+                destination: name(DESTINATIONS[*destination]),
+                first: *first,
+                last: *last,
+                by: 0,
+                reason: "moved".to_owned(),
+            }),
             Write::Configured { destinations } => configured(destinations),
             Write::Restored => Record::Restored(Restored {
                 at: now,
@@ -251,6 +262,8 @@ fn configured(destinations: &BTreeSet<usize>) -> Record {
         checks: BTreeMap::new(),
         labels: BTreeMap::new(),
         routes: destinations.iter().map(route).collect(),
+        assertions: Vec::new(),
+        before: None,
     }))
 }
 
@@ -278,6 +291,10 @@ proptest! {
         let mut waits: BTreeSet<(DestinationName, u64)> = BTreeSet::new();
         for (record, changed) in log.records.iter().zip(&log.changed) {
             let mut accepted = Vec::new();
+            if let Record::Discarded(Discarded { destination, first, last, .. }) = record {
+                let inside = |(d, s): &&(DestinationName, u64)| d == destination && first <= s && s <= last;
+                accepted.extend(waits.iter().filter(inside).cloned());
+            }
             if let Record::Accepted(batch) = record {
                 for (destination, ranges) in &batch.by {
                     let inside = |sequence: &u64| ranges.iter().any(|(from, to)| from <= sequence && sequence <= to);
@@ -291,7 +308,7 @@ proptest! {
                 .flat_map(|event| event.to.iter().map(|to| (to.destination.clone(), to.sequence)))
                 .collect();
             waits.extend(queued.iter().cloned());
-            prop_assert_eq!((&changed.queued, &changed.accepted), (&queued, &accepted));
+            prop_assert_eq!((&changed.queued, &changed.left), (&queued, &accepted));
         }
         let in_state: BTreeSet<_> = log.state.outbox.0.iter()
             .flat_map(|(d, queue)| queue.waiting.keys().map(|s| (d.clone(), *s)))

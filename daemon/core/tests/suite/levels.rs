@@ -59,6 +59,8 @@ fn state(told: &str, so: &str, route: Route) -> (State, Vec<Record>) {
             config: String::new(),
             checks: BTreeMap::new(),
             labels: BTreeMap::new(),
+            assertions: Default::default(),
+            before: Default::default(),
             routes,
         }))
     };

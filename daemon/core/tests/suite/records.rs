@@ -326,15 +326,43 @@ fn record() -> BoxedStrategy<Record> {
     let takes = prop::sample::select(vec![Takes::Everything, Takes::ForPeople]);
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
-    let route = (destination(), takes, only, any::<bool>()).prop_map(
-        |(destination, takes, only, stateless)| Route { destination, takes, only, stateless },
+    let also = prop::collection::btree_set("[a-z_]{1,8}", 0..2);
+    let route = (destination(), takes, only, any::<bool>(), also).prop_map(
+        |(destination, takes, only, stateless, also)| Route {
+            destination,
+            takes,
+            only,
+            stateless,
+            also,
+        },
     );
     let routes = prop::collection::vec(route, 0..3);
     let configured = (timestamp(), routes, labels()).prop_map(|(at, routes, labels)| {
         let checks = BTreeMap::from([("portal".to_owned(), "certificate".to_owned())]);
         let labels = BTreeMap::from([("portal".parse().expect("an id"), labels)]);
         let config = "00".to_owned();
-        Record::Configured(Box::new(Configured { at, config, checks, labels, routes }))
+        let assertions = vec![attestd_core::Assertion {
+            id: "dspt".parse().expect("an id"),
+            framework: "dspt".to_owned(),
+            controls: vec!["*".to_owned()],
+            customer: Some("Example Trust".to_owned()),
+            since: "2026-07-01".parse().expect("a day"),
+            wording: None,
+            notice_hours: Some(24),
+            service: None,
+            checks: Default::default(),
+            targets: Default::default(),
+        }];
+        let before = Some(3);
+        Record::Configured(Box::new(Configured {
+            at,
+            config,
+            checks,
+            labels,
+            routes,
+            assertions,
+            before,
+        }))
     });
     let recovered = (timestamp(), prop::collection::vec(".{0,30}", 0..3))
         .prop_map(|(at, what)| Record::Recovered(Recovered { at, what }));

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +12,6 @@ use tokio::sync::mpsc;
 
 use super::{TrialClock, delivery};
 use crate::catalogue;
-use crate::delivery::http_client::ANSWER_MAX;
 use crate::delivery::otlp::{Endpoints, OtlpSettings, Protocol};
 use crate::delivery::otlp_emitter::OtlpEmitter;
 use crate::delivery::otlp_sender::Sender;
@@ -112,67 +109,6 @@ pub(super) async fn read_request<S: AsyncReadExt + Unpin>(stream: &mut S) -> Cam
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
-}
-
-#[tokio::test]
-async fn each_answer_means_what_it_must() {
-    let partial = ExportLogsServiceResponse {
-        partial_success: Some(ExportLogsPartialSuccess {
-            rejected_log_records: 1,
-            error_message: "no".into(),
-        }),
-    };
-    let huge = vec![0x0a; ANSWER_MAX + 1];
-    let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n".to_vec();
-    for (bytes, expected, why) in [
-        (answer("200 OK", "", b""), ("accepted", None), "full success"),
-        (answer("202 Accepted", "", b""), ("accepted", None), "any 2xx"),
-        (answer("200 OK", "", &partial.encode_to_vec()), ("blocked", None), "partial success"),
-        (answer("200 OK", "", b"<html>"), ("retry", None), "a wrong page"),
-        (answer("200 OK", "", &huge), ("retry", None), "a huge answer"),
-        ([endless, vec![b'x'; 4 * ANSWER_MAX]].concat(), ("retry", None), "an endless answer"),
-        (
-            answer("200 OK", "Content-Encoding: gzip\r\n", b"\x1f\x8b"),
-            ("retry", None),
-            "not asked for",
-        ),
-        (answer("301 Moved", "Location: http://127.0.0.1:1/\r\n", b""), ("blocked", None), "3xx"),
-        (answer("307 Redirect", "Location: /v1/logs\r\n", b""), ("blocked", None), "not followed"),
-        (answer("400 Bad Request", "", b"bad"), ("blocked", None), "400"),
-        (answer("401 Unauthorized", "", b""), ("blocked", None), "401"),
-        (answer("404 Not Found", "", b""), ("blocked", None), "404"),
-        (answer("408 Timeout", "", b""), ("retry", None), "408"),
-        (answer("429 Slow Down", "Retry-After: 17\r\n", b""), ("retry", Some(17)), "429"),
-        (answer("500 Oops", "", &huge), ("retry", None), "500, with a huge page"),
-        (
-            answer("503 Later", "Retry-After: 99999\r\n", b""),
-            ("retry", Some(3600)),
-            "an hour at most",
-        ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc".to_vec(), ("retry", None), "cut off"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), ("retry", None), "no HTTP"),
-        (b"HTTP/1.1 200 OK\r\n".repeat(20_000), ("retry", None), "headers without end"),
-        (Vec::new(), ("retry", None), "closed without a word"),
-    ] {
-        let (base, _requests) = receiver(bytes).await;
-        let told = emit(settings(Protocol::Http, &base)).await;
-        assert_eq!(word(&told), expected, "{why}: {told:?}");
-        if let Err(error) = told {
-            assert!(error.to_string().starts_with(&format!("sending to {base}")), "{error}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_closed_port_and_a_mute_server_are_tried_again() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr();
-    let closed = format!("http://{}", closed.expect("bound"));
-    assert_eq!(word(&emit(settings(Protocol::Http, &closed)).await).0, "retry");
-    let mute = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let mut short =
-        settings(Protocol::Http, &format!("http://{}", mute.local_addr().expect("bound")));
-    short.reach.timeout = Duration::from_millis(200);
-    assert_eq!(word(&emit(short).await).0, "retry");
 }
 
 #[tokio::test]

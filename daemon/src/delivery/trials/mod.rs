@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod grpc;
+mod hostile;
 pub(crate) mod http;
 mod relay;
 mod serving;
@@ -157,6 +158,8 @@ impl TrialStore {
             checks: BTreeMap::new(),
             labels: BTreeMap::new(),
             routes: to.iter().map(route).collect(),
+            assertions: Vec::new(),
+            before: None,
         })));
         Arc::new(store)
     }

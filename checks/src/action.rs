@@ -121,6 +121,7 @@ struct Action {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Facts {
     row: Row,
     /// The newest word that it is closed.

@@ -12,6 +12,8 @@ pub const TARGETS_MAX: usize = 10_000;
 pub const CONCURRENCY: i64 = 16;
 /// The longest a run may take (hostile input: a probe has 30 s).
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// The deadline of a run that fetches a file of hundreds of megabytes.
+pub const DOWNLOAD_MAX: Duration = Duration::from_secs(600);
 /// The longest spread of remote targets after their slot; a tenth of the time between slots where that is less (C7).
 pub const SPREAD_MAX: Duration = Duration::from_secs(300);
 /// A run that begins later than this after its slot and spread is recorded as late.

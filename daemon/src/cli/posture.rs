@@ -152,7 +152,7 @@ fn table(claim: &ClaimView, view: &PostureView, each: bool) -> String {
         table.add_row([
             show::status_cell(control.status),
             Cell::new(&control.id),
-            Cell::new(&control.title),
+            Cell::new(titled(control)),
             Cell::new(supported(control)),
             Cell::new(newest(control, view)),
             Cell::new(missing(control)),
@@ -174,6 +174,16 @@ fn table(claim: &ClaimView, view: &PostureView, each: bool) -> String {
         ]);
     }
     format!("\n{table}\n")
+}
+
+/// Its title, and how far it is answered where that is not wholly.
+fn titled(control: &ControlView) -> String {
+    let how = match control.answer {
+        Answered::InPart => "\n(in part)",
+        Answered::BySay => "\n(by the configuration's word)",
+        Answered::Decided | Answered::Unwatched => "",
+    };
+    control.title.clone() + how
 }
 
 /// What supports a control, a line each check, and a line for each subject that keeps it from passing.

@@ -19,6 +19,12 @@ pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
     of_kind.iter().chain(CORE).find(|spec| spec.code == code)
 }
 
+/// Every code there is.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    let kinds = registry::KINDS.iter().copied().chain([&own::KIND]);
+    kinds.flat_map(|kind| kind.findings).chain([&NOT_SEEN, &COVERAGE_REDUCED]).map(|spec| spec.code)
+}
+
 /// The sentence that a person reads; made here from code and values, never stored in a record (T6).
 pub fn message(kind: &str, key: &FindingKey, values: &BTreeMap<String, Value>) -> String {
     match spec(kind, &key.code.0) {

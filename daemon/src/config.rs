@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use attestd_checks::registry;
 use attestd_core::event::Labels;
+use attestd_core::maintenance::Window;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
 use attestd_core::{
@@ -16,6 +17,7 @@ use toml::de::DeTable;
 
 use crate::delivery::routing::{self, Watched};
 use crate::limits;
+use crate::rules;
 
 /// A configuration that can run.
 pub struct Config {
@@ -41,6 +43,10 @@ pub struct Config {
     pub people: BTreeMap<PersonId, Person>,
     /// The checks, by id.
     pub checks: BTreeMap<CheckId, Arc<ConfiguredCheck>>,
+    /// When checks pause.
+    pub windows: Vec<Window>,
+    /// Who is told of the daemon's own alerts, in this order.
+    pub hand_on: Vec<PersonId>,
     /// What the supplier says it meets.
     pub assertions: Vec<Assertion>,
     /// Where and how it is told.
@@ -83,6 +89,8 @@ pub struct ConfiguredCheck {
     pub keep: Duration,
     /// What it is called by besides: a team, a service.
     pub labels: Labels,
+    /// Who is told, in this order, where one waits for the other (A3).
+    pub hand_on: Vec<PersonId>,
 }
 
 /// Why there is no configuration.
@@ -198,9 +206,13 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         worker: Some(crate::worker::workers()),
         deadlines: deadlines(settings, &people),
     };
-    let (checks, watched) = checks(settings, &context, &zone);
+    let mut orders = rules::order(settings, &people).unwrap_or_default();
+    let hand_on: Vec<PersonId> = orders.iter().map(|(person, _)| person.clone()).collect();
+    let (checks, watched) = checks(settings, &context, &zone, (&people, &mut orders));
+    let windows = rules::windows(settings, &checks, (watched.whole, &zone));
     let assertions = crate::claims::read(settings, &watched);
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
+    rules::hold_reached(settings, &orders, &telling.routes);
     Some(Config {
         path: path.to_owned(),
         text: String::new(),
@@ -219,6 +231,8 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         retention,
         people,
         checks,
+        windows,
+        hand_on,
         assertions,
         telling,
     })
@@ -275,7 +289,7 @@ fn people(settings: &Settings<'_>) -> BTreeMap<PersonId, Person> {
 }
 
 /// A zone that there is. A period does not use it; a wrong one is told all the same, before a cron line does.
-fn zone(table: &Settings<'_>) -> Option<String> {
+pub(crate) fn zone(table: &Settings<'_>) -> Option<String> {
     let zone = table.text("zone")?;
     if attestd_core::time::zone(&zone.value).is_some() {
         return Some(zone.value);
@@ -326,7 +340,9 @@ fn checks(
     settings: &Settings<'_>,
     context: &Context,
     zone: &str,
+    (people, orders): (&BTreeMap<PersonId, Person>, &mut rules::Order),
 ) -> (BTreeMap<CheckId, Arc<ConfiguredCheck>>, Watched) {
+    let first: Vec<PersonId> = orders.iter().map(|(person, _)| person.clone()).collect();
     let (mut checks, mut ids) = (BTreeMap::new(), BTreeSet::new());
     let tables = settings.tables("check");
     if tables.is_empty() {
@@ -341,7 +357,11 @@ fn checks(
             None => table,
         };
         let id = id(&table, &mut ids);
-        let check = check(&table, id.clone(), context, zone);
+        let order = rules::order(&table, people);
+        let hand_on = order.as_ref().map(|order| order.iter().map(|(p, _)| p.clone()).collect());
+        orders.extend(order.into_iter().flatten());
+        let hand_on = hand_on.unwrap_or_else(|| first.clone());
+        let check = check(&table, id.clone(), context, (zone, hand_on));
         if let (Some(id), Some(check)) = (id, check) {
             checks.insert(id, Arc::new(check));
         }
@@ -385,7 +405,7 @@ fn check(
     table: &Settings<'_>,
     id: Option<CheckId>,
     context: &Context,
-    zone: &str,
+    (zone, hand_on): (&str, Vec<PersonId>),
 ) -> Option<ConfiguredCheck> {
     let kind = kind(table);
     let zone = self::zone(table).unwrap_or_else(|| zone.to_owned());
@@ -418,5 +438,6 @@ fn check(
         hold,
         keep,
         labels,
+        hand_on,
     })
 }

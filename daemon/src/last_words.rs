@@ -22,15 +22,8 @@ pub async fn say(telling: &Telling, origin: &str, clock: &Arc<dyn Clock>, code: 
     let Some(spec) = catalogue::spec(kind, code) else { return };
     let now = clock.now();
     let finding = spec.finding().with("why", why);
-    let event = AlertEvent {
-        change: Change::Opened,
-        worst: finding.severity,
-        since: now,
-        number: None,
-        labels: Default::default(),
-        to: Vec::new(),
-        finding,
-    };
+    let severity = finding.severity;
+    let event = AlertEvent::new(Change::Opened, finding, severity, now);
     let own = kind.parse().expect("a plain id");
     let routes = telling.routes.iter().filter(|route| route.accepts(&event.traits(&own, kind)));
     let told: Vec<_> = routes.map(|route| route.destination.clone()).collect();

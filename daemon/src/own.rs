@@ -9,13 +9,14 @@ use attestd_core::schedule::Schedule;
 use attestd_core::store::Store;
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
-    Look, Means, Nature, ProbeError, Severity, Subject, Target, Timestamp, Trigger,
+    Look, Means, Nature, PersonId, ProbeError, Severity, Subject, Target, Timestamp, Trigger,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfiguredCheck;
 use crate::monitor::Checks;
 use crate::monitor::run::Job;
+use crate::reminders;
 
 /// The kind of the one check that nobody configures.
 pub const KIND: CheckKind = CheckKind {
@@ -79,6 +80,8 @@ pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
 pub const SIGNING_KEY: &str = "signing_key_introduced";
 
 const FINDINGS: &[FindingSpec] = &[
+    reminders::SILENCE,
+    reminders::RISK,
     FindingSpec {
         code: LOG_NOT_WRITTEN,
         means: Means::Fail,
@@ -291,7 +294,7 @@ struct Fact {
 }
 
 /// The check itself, over the conditions that the daemon's parts report.
-pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
+pub fn check(conditions: Arc<Conditions>, hand_on: Vec<PersonId>) -> Arc<ConfiguredCheck> {
     Arc::new(ConfiguredCheck {
         id: KIND.name.parse().expect("a plain id"),
         kind: &KIND,
@@ -301,23 +304,28 @@ pub fn check(conditions: Arc<Conditions>) -> Arc<ConfiguredCheck> {
         hold: Duration::ZERO,
         keep: Duration::ZERO,
         labels: BTreeMap::new(),
+        hand_on,
     })
 }
 
 /// The first look of a new log, before any other check's: the key is the first that anybody is told.
 pub fn job(checks: &Checks) -> Job {
-    let id = KIND.name.parse().expect("a plain id");
-    let check = checks.get(&id).cloned().expect("the daemon's own check is always there");
-    let target = target();
+    let subject = subject();
+    let check = checks.get(&subject.check).cloned();
     Job {
-        check,
-        subject: Subject::new(id, Some(target.name.clone())),
-        target: Ok(Arc::new(target)),
+        check: check.expect("the daemon's own check is always there"),
+        subject,
+        target: Ok(Arc::new(target())),
         trigger: Trigger::First,
         slot: OnceLock::new(),
         delay: Duration::ZERO,
         asker: None,
     }
+}
+
+/// The daemon itself, in whose history stands what people did about many subjects.
+pub fn subject() -> Subject {
+    Subject::new(KIND.name.parse().expect("a plain id"), Some(target().name))
 }
 
 /// The alerts of the daemon's own check.
@@ -352,19 +360,26 @@ impl Check for Own {
         Box::pin(std::future::ready(Ok(Evidence::of(&self.conditions.facts()))))
     }
 
-    fn judge(&self, evidence: &Evidence, _: Timestamp) -> Result<Judgement, BadEvidence> {
+    fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
         let facts: Facts = evidence.read()?;
-        let findings: Result<Vec<Finding>, BadEvidence> =
-            facts.conditions.into_iter().map(finding).collect();
-        Ok(Judgement::new(findings?, Vec::new()))
+        let findings: Result<Vec<Option<Finding>>, BadEvidence> =
+            facts.conditions.into_iter().map(|fact| finding(fact, now)).collect();
+        Ok(Judgement::new(findings?.into_iter().flatten().collect(), Vec::new()))
     }
 }
 
-fn finding(fact: Fact) -> Result<Finding, BadEvidence> {
+/// The finding of a condition; none of a silence or an accepted risk while nobody is to be reminded of it.
+fn finding(fact: Fact, now: Timestamp) -> Result<Option<Finding>, BadEvidence> {
     let spec = FINDINGS.iter().find(|spec| spec.code == fact.code);
     let spec =
         spec.ok_or_else(|| BadEvidence(format!("no condition is called {:?}", fact.code)))?;
-    let mut finding = spec.finding();
+    let mut finding = match reminders::is_one(spec.code) {
+        false => spec.finding(),
+        true => match reminders::finding(spec, &fact.said.values, now) {
+            Some(finding) => finding,
+            None => return Ok(None),
+        },
+    };
     if let Some(component) = fact.component {
         let component: Result<Component, _> = component.parse();
         finding = finding.on(component.map_err(|error| BadEvidence(error.to_string()))?);
@@ -373,7 +388,7 @@ fn finding(fact: Fact) -> Result<Finding, BadEvidence> {
         finding = finding.severity(severity);
     }
     let values = fact.said.values.into_iter();
-    Ok(values.fold(finding, |finding, (name, value)| finding.with(&name, value)))
+    Ok(Some(values.fold(finding, |finding, (name, value)| finding.with(&name, value))))
 }
 
 #[cfg(test)]
@@ -421,6 +436,8 @@ mod tests {
             absent_since: None,
             told: None,
             repeats: 0,
+            waits_since: None,
+            handed_on: 0,
         };
         let mut alerts: Vec<Alert> = judged.findings.into_iter().map(alert).collect();
         let left = Conditions::left_by(&alerts.clone().into());

@@ -86,6 +86,7 @@ mod tests {
             hold: given.hold,
             keep: given.keep,
             labels: given.labels.clone(),
+            hand_on: Vec::new(),
         };
         let (_checks, read) = watch::channel(BTreeMap::from([(id.clone(), Arc::new(check))]));
         let (tell, mut told) = mpsc::channel(1);

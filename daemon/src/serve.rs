@@ -31,6 +31,7 @@ use crate::delivery::{Deliveries, Destination};
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
+use crate::rules::Rules;
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
 use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
@@ -71,6 +72,7 @@ impl Daemon {
         let checks = checks(&config, &shared);
         let index = shared.commit(configured(&config, &checks, &shared)).await?.index;
         shared.config.store(index, std::sync::atomic::Ordering::Relaxed);
+        shared.follow(rules(&config));
 
         let (volatile, checkpoints) = match begun {
             Begun::Volatile(volatile) => (Some(volatile), None),
@@ -328,6 +330,7 @@ impl Daemon {
         let metrics =
             telemetry::Running::start(listener, &senders, &self.shared, &deliveries, &origin)?;
         std::mem::replace(&mut self.metrics, metrics).stop().await;
+        self.shared.follow(rules(&config));
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
         self.people.send_replace(config.people.keys().cloned().collect());
@@ -340,8 +343,13 @@ impl Daemon {
 
 /// The checks of a configuration, and the daemon's own.
 fn checks(config: &Config, shared: &Shared) -> Checks {
-    let own = own::check(shared.conditions.clone());
+    let own = own::check(shared.conditions.clone(), config.hand_on.clone());
     config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
+}
+
+/// What a configuration says of people and maintenance.
+fn rules(config: &Config) -> Rules {
+    Rules { people: config.people.clone(), windows: config.windows.clone() }
 }
 
 /// What is to be said where this is the first start since the store was restored from a backup.

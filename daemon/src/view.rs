@@ -1,17 +1,19 @@
 //! What people and scripts are shown of the state: the same from a running daemon and from the log at rest.
 
+pub mod alerts;
 mod outbox;
 mod past;
 
 use std::collections::BTreeMap;
 
+use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::past::Gap;
 use attestd_core::record::{Attested, Record, Run};
 use attestd_core::state::{LastRun, State, SubjectState};
 use attestd_core::store::Committed;
 use attestd_core::{
-    Component, Finding, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
+    CheckId, Component, Finding, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +85,12 @@ pub struct SubjectView {
     /// What to do about that.
     #[serde(default)]
     pub remedy: Option<String>,
+    /// The maintenance window that pauses it, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<(CheckId, Timestamp)>,
+    /// It fails, and the risk of all that fails is accepted until then; the status stays (F6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_until: Option<Timestamp>,
     /// In a view of the past: the time around it in which the subject was not looked at though that was due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
@@ -105,9 +113,21 @@ pub struct FindingView {
     /// Since when; not known of the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Whether it has been told; not known of the past.
+    /// Whether it fires; not known of the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firing: Option<bool>,
+    /// Who took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<PersonId>,
+    /// Until when they took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_until: Option<Timestamp>,
+    /// Until when it is silenced, or its risk is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_until: Option<Timestamp>,
+    /// Whether its risk is accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// The sentence.
     pub message: String,
     /// What to do.
@@ -146,7 +166,7 @@ pub struct EntryView {
     /// The subject; everything where absent.
     #[serde(default)]
     pub subject: Option<Subject>,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `retired`; a gap is `not_running`,
+    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `acted`, `retired`; a gap is `not_running`,
     /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
@@ -167,7 +187,7 @@ impl StatusView {
         let mut subjects: Vec<SubjectView> = state
             .subjects
             .iter()
-            .map(|(subject, state)| SubjectView::of(subject, state, now))
+            .map(|(subject, of)| SubjectView::of(state, subject, of, now))
             .collect();
         let not_yet = expected
             .into_iter()
@@ -204,8 +224,8 @@ impl PrunedView {
 }
 
 impl SubjectView {
-    /// The view of one subject.
-    pub fn of(subject: &Subject, state: &SubjectState, now: Timestamp) -> SubjectView {
+    /// The view of one subject, which in `all` is as in `state`.
+    pub fn of(all: &State, subject: &Subject, state: &SubjectState, now: Timestamp) -> SubjectView {
         let last = state.last.as_ref();
         let reason = last.and_then(|last| last.unseen.as_ref());
         let stale = state
@@ -215,7 +235,7 @@ impl SubjectView {
         let unseen = unseen.or(stale).or_else(|| partly_unseen(state));
         let found = state.alerts.0.values().filter(|alert| alert.absent_since.is_none());
         let mut findings: Vec<FindingView> =
-            found.map(|alert| FindingView::of(&state.kind, alert)).collect();
+            found.map(|alert| FindingView::known(all, (subject, state), alert, now)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         SubjectView {
             subject: subject.clone(),
@@ -229,8 +249,20 @@ impl SubjectView {
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen,
             gap: None,
+            paused: None,
+            accepted_until: None,
             findings,
         }
+        .with_accepted()
+    }
+
+    /// Says so where all that fails is accepted.
+    fn with_accepted(mut self) -> SubjectView {
+        let failing = self.findings.iter().filter(|finding| finding.means == Means::Fail);
+        let until = |finding: &FindingView| finding.silent_until.filter(|_| finding.accepted);
+        let ends: Option<Vec<Timestamp>> = failing.map(until).collect();
+        self.accepted_until = ends.and_then(|ends| ends.into_iter().min());
+        self
     }
 
     fn not_yet_seen(subject: &Subject) -> SubjectView {
@@ -246,6 +278,8 @@ impl SubjectView {
             unseen: Some("not yet seen".to_owned()),
             remedy: None,
             gap: None,
+            paused: None,
+            accepted_until: None,
             findings: Vec::new(),
         }
     }
@@ -318,6 +352,24 @@ impl FindingView {
         FindingView { since: Some(alert.since), firing, ..FindingView::found(kind, &alert.finding) }
     }
 
+    /// The view of an alert's finding, with what people did about it.
+    fn known(
+        all: &State,
+        (subject, of): (&Subject, &SubjectState),
+        alert: &Alert,
+        now: Timestamp,
+    ) -> FindingView {
+        let taken = of.taken.iter().find(|(key, by)| *key == alert.finding.key && now < by.until);
+        let covering = alerts::covering(all, (subject, &of.kind), &alert.finding, now);
+        FindingView {
+            taken_by: taken.map(|(_, taken)| taken.by.clone()),
+            taken_until: taken.map(|(_, taken)| taken.until),
+            silent_until: covering.map(|covering| covering.silence.until),
+            accepted: covering.is_some_and(|covering| covering.silence.accepted.is_some()),
+            ..FindingView::of(&of.kind, alert)
+        }
+    }
+
     /// The view of a finding of which nothing more is known.
     fn found(kind: &str, finding: &Finding) -> FindingView {
         let key = &finding.key;
@@ -329,6 +381,10 @@ impl FindingView {
             severity: finding.severity,
             since: None,
             firing: None,
+            taken_by: None,
+            taken_until: None,
+            silent_until: None,
+            accepted: false,
             message: catalogue::message(kind, key, &finding.values),
             remedy: spec.map(|spec| spec.remedy(key, &finding.values)).unwrap_or_default(),
             reference: spec.map(|spec| spec.reference(key, &finding.values)).unwrap_or_default(),
@@ -356,12 +412,16 @@ impl EntryView {
             }
             Record::Missed(missed) => {
                 let count = missed.count.map_or("very many".to_owned(), |count| count.to_string());
+                let window = missed.window.as_ref().map(|window| format!(" {window:?}"));
+                let window = window.unwrap_or_default();
                 let why = match missed.why {
                     attestd_core::record::Why::NotRunning => "not running",
                     attestd_core::record::Why::Overlap => "the run before was still going",
                     attestd_core::record::Why::Stopped => "stopped during the run",
+                    attestd_core::record::Why::Paused => "paused by a maintenance window",
                 };
-                let detail = format!("{count} slots from {} to {}: {why}", missed.from, missed.to);
+                let detail =
+                    format!("{count} slots from {} to {}: {why}{window}", missed.from, missed.to);
                 entry(&missed.subject, "missed", None, detail)
             }
             Record::Ticked(ticked) => {
@@ -372,6 +432,9 @@ impl EntryView {
             }
             Record::Retired(ticked) => {
                 entry(&ticked.subject, "retired", None, events(&ticked.events))
+            }
+            Record::Acted(acted) => {
+                entry(&acted.subject, "acted", None, act(&acted.by, &acted.act))
             }
             _ => return None,
         })
@@ -414,9 +477,28 @@ fn run_detail(run: &Run) -> String {
     if parts.is_empty() { "nothing found".to_owned() } else { parts.join("; ") }
 }
 
+/// What a person did, in words.
+pub fn act(by: &PersonId, act: &Act) -> String {
+    match act {
+        Act::Take { alert, until } => format!("{by} took {} until {until}", alert.code),
+        Act::Silence(silence) => {
+            let Silence { until, of, reason, accepted, .. } = &**silence;
+            match accepted {
+                None => format!("{by} silenced {of} until {until}: {reason}"),
+                Some(Approval { approver, reference, review }) => format!(
+                    "{by} accepts the risk of {of} until {until}, approved by {approver}, \
+                     reference {reference}, to be reviewed on {review}: {reason}"
+                ),
+            }
+        }
+        Act::End { of } => format!("{by} ended {of}"),
+    }
+}
+
 fn events(events: &[attestd_core::event::AlertEvent]) -> String {
     let one = |event: &attestd_core::event::AlertEvent| {
-        format!("{} {}", event.change.as_str(), event.finding.key.code)
+        let silent = if event.muted { " (told to nobody)" } else { "" };
+        format!("{} {}{silent}", event.change.as_str(), event.finding.key.code)
     };
     events.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -29,6 +29,7 @@ pub(crate) struct Behind {
     entries: BTreeMap<String, Vec<Entry>>,
     stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
+    silences: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
     alerts: BTreeSet<(DestinationName, String)>,
     told: Vec<(DestinationName, u64)>,
@@ -46,6 +47,7 @@ impl Behind {
             }
             self.subjects.insert(subject);
         }
+        self.silences.extend(changed.silences);
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.left);
         self.alerts.extend(changed.told);
@@ -85,7 +87,7 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, outbox, alerts, told, .. } =
+        let Behind { entries, stretches, subjects, silences, outbox, alerts, told, .. } =
             std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
@@ -99,6 +101,9 @@ impl Behind {
         }
         for subject in &subjects {
             changes.subject(state, subject);
+        }
+        for index in &silences {
+            changes.silence(state, *index);
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);

@@ -8,6 +8,7 @@
 //! | `d` subject | what people said of it, as JSON; absent where nobody did |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
+//! | `q` record index | the silence or accepted risk that it began, as JSON |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -35,6 +36,7 @@ pub(crate) const SAID: u8 = b'd';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
+pub(crate) const SILENCES: u8 = b'q';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const TOLD: u8 = b'k';
@@ -66,6 +68,8 @@ pub(crate) struct Meta {
     pub trusted_at: Option<Timestamp>,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// How many silences there are.
+    pub silences: usize,
     /// How many subjects there are.
     pub subjects: usize,
     /// Of how many subjects something was said.
@@ -96,6 +100,7 @@ impl Changes {
             queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
             queue.told.keys().for_each(|alert| image.told(state, destination, alert));
         }
+        state.silences.keys().for_each(|index| image.silence(state, *index));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
         image.meta(state, crc);
         image
@@ -131,6 +136,15 @@ impl Changes {
     /// What is known of a stretch's times.
     pub fn stretch(&mut self, number: u64, stretch: &Stretch) {
         self.put(stretch_key(number), &stretch_value(stretch));
+    }
+
+    /// A silence as it is now: in force or just over, or forgotten.
+    pub fn silence(&mut self, state: &State, index: u64) {
+        let key = [&[SILENCES][..], &index.to_be_bytes()].concat();
+        match state.silences.get(&index) {
+            Some(silence) => self.put(key, &json(silence)),
+            None => self.remove(key),
+        }
     }
 
     /// An event as it is now: waiting, or accepted.
@@ -172,6 +186,7 @@ impl Changes {
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
+            silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),
             destinations: state.outbox.0.len(),

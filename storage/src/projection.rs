@@ -193,6 +193,11 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.gone.insert(subject, layout::number(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::SILENCES, &mut |key, value| {
+        let index = layout::number(key, &key[1..])?;
+        state.silences.insert(index, layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::SAID, &mut |key, value| {
         let name = layout::name(key)?;
         let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
@@ -228,12 +233,15 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     if let Some(newest) = state.size.checked_sub(1) {
         state.stretch = stretch(pairs, newest / STRETCH)?;
     }
-    let (outbox, subjects, said) = (&state.outbox, state.subjects.len(), state.said.0.len());
-    let found = (subjects, said, outbox.0.len(), outbox.len(), outbox.told());
-    let stated = (meta.subjects, meta.said, meta.destinations, meta.waiting, meta.told);
+    let outbox = &state.outbox;
+    let (subjects, said) = (state.subjects.len(), state.said.0.len());
+    let known = (subjects, said, state.silences.len());
+    let found = (known, outbox.0.len(), outbox.len(), outbox.told());
+    let known = (meta.subjects, meta.said, meta.silences);
+    let stated = (known, meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, subjects spoken of, destinations, events and known alerts, and has {found:?}"
+            "it says it has {stated:?} subjects, subjects spoken of and silences, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

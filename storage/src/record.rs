@@ -5,6 +5,7 @@
 //! its SHA-256; a salt keeps that from being guessed. They stand in one frame with a line feed between them, which no
 //! JSON holds. So a pack without private parts still proves every verdict, and says nothing of hosts and people.
 
+use attestd_core::act::Act;
 use attestd_core::check::{Blob, Evidence, sha256_hex};
 use attestd_core::name::Subject;
 use attestd_core::record::{RECORD_MAX, Record, Recorded};
@@ -104,6 +105,7 @@ pub(crate) fn subject_of(record: &Record) -> Option<&Subject> {
         Record::Run(run) => Some(&run.subject),
         Record::Missed(missed) => Some(&missed.subject),
         Record::Ticked(ticked) | Record::Retired(ticked) => Some(&ticked.subject),
+        Record::Acted(acted) => Some(&acted.subject),
         Record::Attested(attested) => Some(&attested.subject),
         _ => None,
     }
@@ -125,6 +127,7 @@ fn parts(record: &Record, seal: &Seal) -> Vec<u8> {
     let private: Map<String, Value> =
         fields.iter().filter_map(|field| leaf.remove_entry(*field)).collect();
     leaf.extend(found);
+    leaf.extend(did(record));
     leaf.extend(seal.who.map(|who| ("who".to_owned(), json!(who))));
     let private = led_by("salt", &seal.salt, &private);
     leaf.insert("private".to_owned(), json!(sha256_hex(&private)));
@@ -150,7 +153,8 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
                 "events",
             ],
         ),
-        Record::Missed(_) => ("missed", &["subject"]),
+        Record::Missed(_) => ("missed", &["subject", "window"]),
+        Record::Acted(_) => ("acted", &["subject", "by", "uid", "act"]),
         Record::Ticked(_) => ("ticked", &["subject", "alerts", "events"]),
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
         Record::Attested(_) => (
@@ -180,6 +184,19 @@ fn codes(run: &Map<String, Value>) -> Vec<(String, Value)> {
     let why = run.get("unseen").map(|unseen| ("why".to_owned(), unseen["code"].clone()));
     let found = (!found.is_empty()).then(|| ("found".to_owned(), Value::Array(found)));
     found.into_iter().chain(why).collect()
+}
+
+/// What of a person's act may be known of anybody: what kind of act, and until when it lasts.
+fn did(record: &Record) -> Vec<(String, Value)> {
+    let Record::Acted(acted) = record else { return Vec::new() };
+    let (did, until) = match &acted.act {
+        Act::Take { until, .. } => ("take", Some(*until)),
+        Act::Silence(silence) if silence.accepted.is_some() => ("accept", Some(silence.until)),
+        Act::Silence(silence) => ("silence", Some(silence.until)),
+        Act::End { .. } => ("end", None),
+    };
+    let until = until.map(|until| ("lasts".to_owned(), json!(until)));
+    [("did".to_owned(), json!(did))].into_iter().chain(until).collect()
 }
 
 /// A JSON object that begins with this field, for whoever reads the log with their eyes.

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use attestd_core::alert::{Alert, Alerts, Phase};
+use attestd_core::act::{Act, Matcher, Silence};
+use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::check::{Evidence, Judgement};
 use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record, Recorded,
-    Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record,
+    Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -128,6 +129,31 @@ pub(crate) fn ticked(subject: &str, n: u64, change: Change) -> Ticked {
     }
 }
 
+/// A person's act.
+pub(crate) fn acted(subject: &str, minute: u64, act: Act) -> Record {
+    let subject = subject.parse().expect("a subject");
+    let by = "alex".parse().expect("an id");
+    Record::Acted(Acted { at: at(minute), subject, by, uid: 1000, act })
+}
+
+/// An alert is taken until then.
+pub(crate) fn take(until: u64) -> Act {
+    Act::Take { alert: finding().key, until: at(until) }
+}
+
+/// Everything of a check is silenced until then.
+pub(crate) fn silence(until: u64) -> Act {
+    let check = Some("tls".parse().expect("an id"));
+    Act::Silence(Box::new(Silence {
+        by: "alex".parse().expect("an id"),
+        since: at(0),
+        until: at(until),
+        of: Matcher { check, ..Matcher::default() },
+        reason: "a change".to_owned(),
+        accepted: None,
+    }))
+}
+
 /// A person said of `subject` in minute `n` that it was done on a day of November.
 pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
     let said = Said {
@@ -160,10 +186,14 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             to: at(3),
             count: Some(1),
             why: Why::NotRunning,
+            window: None,
             next: Some(at(9)),
         }),
         Record::Ticked(ticked(Change::Repeated)),
         Record::Retired(ticked(Change::Resolved)),
+        acted("tls/a", 4, take(50)),
+        acted("attestd/daemon", 5, silence(60)),
+        acted("attestd/daemon", 5, Act::End { of: 8 }),
         attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),
@@ -216,15 +246,7 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn event(change: Change) -> AlertEvent {
-    AlertEvent {
-        change,
-        finding: finding(),
-        worst: Severity::Critical,
-        since: at(0),
-        number: None,
-        labels: BTreeMap::new(),
-        to: Vec::new(),
-    }
+    AlertEvent::new(change, finding(), Severity::Critical, at(0))
 }
 
 fn alerts() -> Alerts {
@@ -234,8 +256,16 @@ fn alerts() -> Alerts {
         since: at(0),
         worst: Severity::Critical,
         absent_since: None,
-        told: Some(at(0)),
+        told: Some(Told {
+            at: at(0),
+            severity: Severity::Critical,
+            tier: None,
+            worst: Severity::Critical,
+            not_yet: Vec::new(),
+        }),
         repeats: 0,
+        waits_since: Some(at(0)),
+        handed_on: 0,
     };
     Alerts(BTreeMap::from([(finding().key, alert)]))
 }

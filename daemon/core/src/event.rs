@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::NOT_SEEN;
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
-use crate::name::{CheckId, Component, DestinationName, Subject};
+use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
 use crate::observation::Status;
 
 /// What changed.
@@ -25,6 +25,8 @@ pub enum Change {
     Reminded,
     /// It still fires.
     Repeated,
+    /// Nobody took it in time: the next person is told too (A3).
+    HandedOn,
     /// What it was about was seen, and is well again.
     Resolved,
     /// Its subject left the configuration.
@@ -42,6 +44,7 @@ impl Change {
             Change::Eased => "eased",
             Change::Reminded => "reminded",
             Change::Repeated => "repeated",
+            Change::HandedOn => "handed_on",
             Change::Resolved => "resolved",
             Change::Retired => "retired",
             Change::Restated => "restated",
@@ -72,6 +75,18 @@ pub struct AlertEvent {
     /// Which repeat this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
+    /// Nobody is told: a silence or an accepted risk covers it, or nobody was ever told that it began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
+    /// Who has it: who took it, or the next person that it goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<PersonId>,
+    /// Until when they took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_until: Option<Timestamp>,
+    /// The people whose turn has not come: they get no mail of it yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_yet: Vec<PersonId>,
     /// The labels that its check had; decided at commit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
@@ -187,11 +202,42 @@ pub struct Traits<'a> {
 }
 
 impl AlertEvent {
+    /// An event that is told to whoever takes such.
+    pub fn new(change: Change, finding: Finding, worst: Severity, since: Timestamp) -> AlertEvent {
+        AlertEvent {
+            change,
+            finding,
+            worst,
+            since,
+            number: None,
+            muted: false,
+            with: None,
+            taken_until: None,
+            not_yet: Vec::new(),
+            labels: Labels::new(),
+            to: Vec::new(),
+        }
+    }
+
     /// What decides who takes it.
     pub fn traits<'a>(&'a self, check: &'a CheckId, kind: &'a str) -> Traits<'a> {
         let AlertEvent { finding, worst, labels, .. } = self;
         Traits { check, kind, labels, finding, worst: *worst }
     }
+}
+
+/// Who takes an event: whose rule accepts it, but for people whose turn has not come, and, where it concerns one person
+/// who takes it, but for all other people.
+pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) -> Vec<&'r Route> {
+    let turn = |route: &Route| route.destination.person().is_none_or(|one| !not_yet.contains(&one));
+    let takes = |route: &&Route| route.accepts(of) && turn(route);
+    let mut takers: Vec<&Route> = routes.iter().filter(takes).collect();
+    let concerns = of.finding.concerns();
+    let alone = |route: &&Route| concerns.is_some() && route.destination.person() == concerns;
+    if takers.iter().any(alone) {
+        takers.retain(|route| route.destination.person().is_none() || alone(route));
+    }
+    takers
 }
 
 impl Route {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::name::Component;
+use crate::name::{Component, PersonId};
 
 /// What a finding does to the status (F1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,9 @@ pub struct Finding {
     pub values: BTreeMap<String, Value>,
 }
 
+/// The value of a finding that names the one person whom it concerns.
+pub const FOR: &str = "for";
+
 /// The catalogue's row for one code.
 #[derive(Debug)]
 pub struct FindingSpec {
@@ -163,6 +166,11 @@ impl Finding {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Finding {
         self.values.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// The person that it concerns alone: other people get no mail of it.
+    pub fn concerns(&self) -> Option<PersonId> {
+        self.values.get(FOR)?.as_str()?.parse().ok()
     }
 
     /// The same finding, with the severity that nearness gives it.

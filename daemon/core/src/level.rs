@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::alert::{Alert, Phase};
-use crate::event::{Addressed, AlertEvent, Change, Labels, Route, Traits, alert_id};
+use crate::alert::{Alert, Phase, Told};
+use crate::event::{Addressed, AlertEvent, Change, Labels, Route, Traits, alert_id, takers};
+use crate::finding::Finding;
 use crate::name::Subject;
 use crate::outbox::Waiting;
 use crate::record::{Record, Restated};
@@ -23,9 +24,10 @@ pub struct Differences {
     pub over: Vec<(Waiting, Vec<Addressed>)>,
 }
 
-/// Whether an alert is one to be told at all: the one place where what people silenced is left out (A3).
-pub fn is_told(alert: &Alert) -> bool {
-    alert.phase == Phase::Firing
+/// An alert as it was last told: what is silenced is known to nobody, or as it was before (A3).
+pub fn as_told(alert: &Alert) -> Option<(Finding, &Told)> {
+    let told = alert.told.as_ref().filter(|_| alert.phase == Phase::Firing)?;
+    Some((Finding { severity: told.severity, tier: told.tier, ..alert.finding.clone() }, told))
 }
 
 /// What differs now. Who is posted all that fires anyhow is left out ([`Route::stateless`]).
@@ -41,19 +43,20 @@ pub fn differences(state: &State) -> Differences {
     let (mut lasts, none) = (BTreeSet::new(), Labels::new());
     for (subject, of) in &state.subjects {
         let labels = state.labels.get(&subject.check).unwrap_or(&none);
-        for alert in of.alerts.0.values().filter(|alert| alert.phase == Phase::Firing) {
-            let Alert { finding, worst, since, .. } = alert;
-            let id = alert_id(state.store(), subject, &finding.key, *since);
+        for alert in of.alerts.0.values() {
+            let Some((finding, told)) = as_told(alert) else { continue };
+            let id = alert_id(state.store(), subject, &finding.key, alert.since);
             let (check, kind) = (&subject.check, of.kind.as_str());
-            let traits = Traits { check, kind, labels, finding, worst: *worst };
+            let traits = Traits { check, kind, labels, finding: &finding, worst: told.worst };
+            let takers = takers(&state.routes, &traits, &told.not_yet);
             let ignorant = known.iter().filter(|(route, known)| {
-                let knows = |known: &&Waiting| known.level.covers(finding);
-                route.accepts(&traits) && !known.get(id.as_str()).is_some_and(knows)
+                let knows = |known: &&Waiting| known.level.covers(&finding);
+                takers.contains(route) && !known.get(id.as_str()).is_some_and(knows)
             });
             let to: Vec<Addressed> = ignorant.map(|(route, _)| addressed(route)).collect();
-            if is_told(alert) && !to.is_empty() {
-                let event = AlertEvent { to, ..alert.event(Change::Restated) };
-                found.fires.entry(subject.clone()).or_default().push(event);
+            if !to.is_empty() {
+                let event = AlertEvent::new(Change::Restated, finding, told.worst, alert.since);
+                found.fires.entry(subject.clone()).or_default().push(AlertEvent { to, ..event });
             }
             lasts.insert(id);
         }

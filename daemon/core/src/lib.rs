@@ -1,11 +1,13 @@
 //! Words and decisions of attestd: what a check, a finding, an alert and a record are. Pure: no I/O, no clock.
 
+pub mod act;
 pub mod alert;
 pub mod assertion;
 pub mod check;
 pub mod event;
 pub mod finding;
 pub mod level;
+pub mod maintenance;
 pub mod merkle;
 pub mod name;
 pub mod obligation;

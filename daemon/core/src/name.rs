@@ -44,6 +44,13 @@ pub struct PersonId(String);
 #[serde(try_from = "String", into = "String")]
 pub struct DestinationName(String);
 
+impl DestinationName {
+    /// The person whose mailbox it is; none of a machine's.
+    pub fn person(&self) -> Option<PersonId> {
+        self.0.strip_prefix("mail:")?.parse().ok()
+    }
+}
+
 /// One check and one target, the unit of schedule, history and alert; without a target, the check as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

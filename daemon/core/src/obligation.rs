@@ -119,7 +119,7 @@ impl std::fmt::Display for Period {
 }
 
 /// The days on which people are written to: Monday to Friday but for the bank holidays of England and Wales.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkingDays {
     holidays: BTreeSet<Date>,
 }
@@ -146,6 +146,24 @@ impl WorkingDays {
             }
         }
         day
+    }
+
+    /// The same time of day so many working days later; what is of another day counts from the beginning of the next
+    /// working day, so that nobody's time runs over a weekend.
+    pub fn later(&self, at: Timestamp, days: u32) -> Timestamp {
+        let from = at.to_zoned(london());
+        let next = |mut day: Date| {
+            while !self.contains(day) {
+                day = day.tomorrow().ok()?;
+            }
+            Some(day)
+        };
+        let first = next(from.date());
+        let whole = first != Some(from.date());
+        let time = if whole { jiff::civil::Time::midnight() } else { from.time() };
+        let day = (0..days).fold(first, |day, _| next(day?.tomorrow().ok()?));
+        let Some(day) = day else { return Timestamp::MAX };
+        day.to_datetime(time).to_zoned(london()).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
     }
 
     /// When mail about obligations that came up at `at` goes: 09:00 in London, on a working day (H3).
@@ -236,6 +254,24 @@ mod tests {
         ] {
             assert_eq!(tier(due, today, &leads, &working), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn working_days_later_run_over_no_weekend_and_no_holiday() {
+        let working = WorkingDays::but([date(2026, 12, 25), date(2026, 12, 28)]);
+        for (at, days, expected, why) in [
+            ("2026-11-24T15:00:00Z", 1, "2026-11-25T15:00:00Z", "Tuesday to Wednesday"),
+            ("2026-11-27T15:00:00Z", 1, "2026-11-30T15:00:00Z", "Friday to Monday"),
+            ("2026-11-28T15:00:00Z", 1, "2026-12-01T00:00:00Z", "of a Saturday: all of Monday"),
+            ("2026-12-24T15:00:00Z", 1, "2026-12-29T15:00:00Z", "over Christmas"),
+            ("2026-12-22T10:00:00Z", 5, "2026-12-31T10:00:00Z", "five over Christmas"),
+            ("2027-03-26T15:00:00Z", 1, "2027-03-29T14:00:00Z", "the clocks went forward"),
+            ("2026-11-28T15:00:00Z", 0, "2026-11-30T00:00:00Z", "no days: the next working day"),
+        ] {
+            let at: Timestamp = at.parse().expect("a timestamp");
+            assert_eq!(working.later(at, days).to_string(), expected, "{why}");
+        }
+        assert_eq!(working.later(Timestamp::MAX, 1), Timestamp::MAX);
     }
 
     #[test]

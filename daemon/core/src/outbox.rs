@@ -84,7 +84,7 @@ impl Queue {
 impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
     /// destination that has not accepted the alert's previous event. `given` counts what this record gave out already.
-    /// An event that names destinations already is for those alone, whatever their rules say.
+    /// An event that names destinations already is for those alone, whatever their rules say; a muted one is for nobody.
     pub fn address(
         &self,
         event: &AlertEvent,
@@ -94,11 +94,19 @@ impl Outbox {
         given: &mut BTreeMap<DestinationName, u64>,
     ) -> Vec<Addressed> {
         let mut to = Vec::new();
-        let takes = |route: &&Route| match event.to.as_slice() {
-            [] => route.accepts(&event.traits(&subject.check, kind)),
-            named => named.iter().any(|to| to.destination == route.destination),
+        if event.muted {
+            return to;
+        }
+        let traits = event.traits(&subject.check, kind);
+        let takers = match event.to.as_slice() {
+            [] => crate::event::takers(routes, &traits, &event.not_yet),
+            named => {
+                let is_named =
+                    |route: &&Route| named.iter().any(|to| to.destination == route.destination);
+                routes.iter().filter(is_named).collect()
+            }
         };
-        for route in routes.iter().filter(takes) {
+        for route in takers {
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
             if event.change == Change::Repeated && queue.is_some_and(waits) {

@@ -94,6 +94,8 @@ pub enum GapWhy {
     Overlap,
     /// Slots were not kept: the daemon was stopped during the run.
     Interrupted,
+    /// A maintenance window paused the slots.
+    Paused,
     /// What was seen before was too old to be believed.
     Stale,
 }
@@ -197,6 +199,7 @@ impl From<Why> for GapWhy {
             Why::NotRunning => GapWhy::NotRunning,
             Why::Overlap => GapWhy::Overlap,
             Why::Stopped => GapWhy::Interrupted,
+            Why::Paused => GapWhy::Paused,
         }
     }
 }

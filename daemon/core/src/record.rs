@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::act::Act;
 use crate::alert::Alerts;
 use crate::assertion::Assertion;
 use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
-use crate::name::{CheckId, DestinationName, Subject};
+use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::statement::Said;
 use crate::time::{Trust, Uptime};
@@ -38,6 +39,8 @@ pub enum Record {
     Ticked(Ticked),
     /// A subject left the configuration (F5).
     Retired(Ticked),
+    /// A person did something about alerts.
+    Acted(Acted),
     /// A person said something of a subject.
     Attested(Box<Attested>),
     /// What some destinations do not know of a subject is told them anew (D7).
@@ -213,6 +216,9 @@ pub struct Missed {
     pub count: Option<u64>,
     /// Why.
     pub why: Why,
+    /// The maintenance window that paused them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// The subject's next due slot (T5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
@@ -228,6 +234,8 @@ pub enum Why {
     Overlap,
     /// The daemon stopped while the run was going.
     Stopped,
+    /// A maintenance window paused them (A4).
+    Paused,
 }
 
 /// One subject's alerts moved without a run.
@@ -246,6 +254,21 @@ pub struct Ticked {
     /// What is to be told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<AlertEvent>,
+}
+
+/// A person did something about alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acted {
+    /// When.
+    pub at: Timestamp,
+    /// The subject in whose history it stands: the alert's, or attestd's own for what is about many.
+    pub subject: Subject,
+    /// Who.
+    pub by: PersonId,
+    /// By which user of this machine.
+    pub uid: u32,
+    /// What.
+    pub act: Act,
 }
 
 /// A person said something of a subject: an attestation. Names and free text stand in its private part.
@@ -369,6 +392,7 @@ impl Record {
             Record::Same(r) => r.at,
             Record::Missed(r) => r.at,
             Record::Ticked(r) | Record::Retired(r) => r.at,
+            Record::Acted(r) => r.at,
             Record::Attested(r) => r.at,
             Record::Restated(r) => r.at,
             Record::Accepted(r) => r.at,

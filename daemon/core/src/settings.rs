@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -259,6 +261,24 @@ impl<'a> Settings<'a> {
             Ok(date) if plain => Some(date),
             _ => self.wrong(key, value, "a date that exists, such as 2026-11-22"),
         }
+    }
+
+    /// An instant, or a civil time in `zone`: `2026-12-24T18:00:00`, `2026-12-24 18:00` or the day as it begins.
+    pub fn moment(&self, key: &'static str, zone: &TimeZone) -> Option<Timestamp> {
+        let value = self.value(key)?;
+        let text = match value.get_ref() {
+            DeValue::Datetime(datetime) => datetime.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => String::new(),
+        };
+        let civil = || {
+            let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(Date::into));
+            zone.to_timestamp(civil.ok()?).ok()
+        };
+        text.parse().ok().or_else(civil).or_else(|| {
+            let expected = "a time such as 2026-12-24T18:00:00 or 2026-12-24T18:00:00Z";
+            self.wrong(key, value, expected)
+        })
     }
 
     /// A table below this one.

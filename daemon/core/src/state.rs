@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Alerts;
+use crate::act::{Act, Silence, Taken};
+use crate::alert::{Alerts, People};
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
+use crate::finding::FindingKey;
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Discarded, Pruned, Record, Run, Same};
+use crate::record::{Acted, Discarded, Pruned, Record, Run, Same, Why};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -36,6 +38,8 @@ pub struct State {
     pub subjects: BTreeMap<Subject, SubjectState>,
     /// How many history entries each retired subject has: should it come back, its ordinals go on from there.
     pub gone: BTreeMap<Subject, u64>,
+    /// Silences and accepted risks by the record that began each; those included that are just over.
+    pub silences: BTreeMap<u64, Silence>,
     /// What people said of subjects, those included that left and may come back.
     pub said: Statements,
     /// What waits to be told.
@@ -80,6 +84,9 @@ pub struct SubjectState {
     /// Its alerts.
     #[serde(default)]
     pub alerts: Alerts,
+    /// Who took which of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<(FindingKey, Taken)>,
     /// Slots recorded as missed since the log began.
     #[serde(default)]
     pub missed: u64,
@@ -127,6 +134,8 @@ pub struct Changed {
     pub subject: Option<Subject>,
     /// The ordinal of the history entry that this record is.
     pub entry: Option<u64>,
+    /// Silences that began, ended or were forgotten.
+    pub silences: Vec<u64>,
     /// What was added to the outbox.
     pub queued: Vec<(DestinationName, u64)>,
     /// What left the outbox: accepted, or discarded by a person.
@@ -155,6 +164,7 @@ impl SubjectState {
             seen: None,
             next: None,
             alerts: Alerts::default(),
+            taken: Vec::new(),
             missed: 0,
         }
     }
@@ -241,6 +251,7 @@ impl State {
                 let state = self.subjects.entry(missed.subject.clone());
                 let state = state.or_insert_with(|| SubjectState::new("", index, before));
                 let count = missed.count.unwrap_or(crate::schedule::COUNT_MAX);
+                let count = if missed.why == Why::Paused { 0 } else { count };
                 state.missed = state.missed.saturating_add(count);
                 state.next = missed.next;
                 changed.entry = Some(state.entry());
@@ -250,7 +261,7 @@ impl State {
                 let before = self.back(&ticked.subject);
                 let state = self.subjects.entry(ticked.subject.clone());
                 let state = state.or_insert_with(|| SubjectState::new(&ticked.kind, index, before));
-                state.alerts = ticked.alerts.clone();
+                state.turn(&ticked.alerts);
                 changed.entry = Some(state.entry());
                 changed.subject = Some(ticked.subject.clone());
             }
@@ -260,6 +271,13 @@ impl State {
                     self.gone.insert(ticked.subject.clone(), state.entries);
                 }
                 changed.subject = Some(ticked.subject.clone());
+            }
+            Record::Acted(acted) => {
+                changed.silences = self.acted(index, acted);
+                if let Some(state) = self.subjects.get_mut(&acted.subject) {
+                    changed.entry = Some(state.entry());
+                    changed.subject = Some(acted.subject.clone());
+                }
             }
             Record::Attested(attested) => {
                 let subject = &attested.subject;
@@ -387,6 +405,48 @@ impl State {
         })
     }
 
+    /// What a person did; says which silences changed. What is long over is forgotten then.
+    fn acted(&mut self, index: u64, acted: &Acted) -> Vec<u64> {
+        let mut changed = Vec::new();
+        match &acted.act {
+            Act::Take { alert, until } => {
+                if let Some(state) = self.subjects.get_mut(&acted.subject)
+                    && state.alerts.0.contains_key(alert)
+                {
+                    state.taken.retain(|(key, _)| key != alert);
+                    let taken = Taken { by: acted.by.clone(), until: *until };
+                    state.taken.push((alert.clone(), taken));
+                }
+            }
+            Act::Silence(silence) => {
+                self.silences.insert(index, (**silence).clone());
+                changed.push(index);
+            }
+            Act::End { of } => {
+                if let Some(silence) = self.silences.get_mut(of) {
+                    silence.until = silence.until.min(acted.at);
+                    changed.push(*of);
+                }
+            }
+        }
+        let over = |silence: &Silence| self.clock_trusted && !silence.counts(acted.at);
+        changed.extend(self.silences.iter().filter(|(_, s)| over(s)).map(|(index, _)| index));
+        self.silences.retain(|_, silence| !self.clock_trusted || silence.counts(acted.at));
+        changed
+    }
+
+    /// What people did about a subject's alerts; its kind is given, since it may not have been seen yet.
+    pub fn people(&self, subject: &Subject, kind: &str) -> People {
+        let (none, own) = (Labels::new(), self.labels.get(&subject.check));
+        let about = |silence: &&Silence| silence.of.is_about(subject, kind, own.unwrap_or(&none));
+        let taken = self.subjects.get(subject).map(|of| of.taken.clone()).unwrap_or_default();
+        People {
+            silences: self.silences.values().filter(about).cloned().collect(),
+            taken: taken.into_iter().collect(),
+            ..People::default()
+        }
+    }
+
     /// How many history entries a subject without state has from earlier; it is here again.
     fn back(&mut self, subject: &Subject) -> u64 {
         self.gone.remove(subject).unwrap_or(0)
@@ -403,7 +463,7 @@ impl State {
         }
         state.next = run.next.or(state.next);
         if let Some(alerts) = &run.alerts {
-            state.alerts = alerts.clone();
+            state.turn(alerts);
         }
         Changed {
             subject: Some(run.subject.clone()),
@@ -442,6 +502,12 @@ impl SubjectState {
         }
         self.next = same.next.or(self.next);
         Some(self.entry())
+    }
+
+    /// Its alerts from now on; what was taken and is over is nobody's any more.
+    fn turn(&mut self, alerts: &Alerts) {
+        self.alerts = alerts.clone();
+        self.taken.retain(|(key, _)| alerts.0.contains_key(key));
     }
 
     fn entry(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use attestd_core::alert::{self, Alerts, Input, NOT_SEEN, Policy};
+use attestd_core::alert::{self, Alerts, Input, NOT_SEEN, People, Policy};
 use attestd_core::time::Clock;
 use attestd_core::{Observation, Outcome, Severity, Subject, TargetName, Trigger};
 
@@ -136,6 +136,7 @@ fn view(
         not_seen_fires_at: now,
         not_seen_severity: Severity::Warning,
         network_down: false,
+        people: People::default(),
     };
     let (alerts, _) = alert::step(&Alerts::default(), Input::Observed(&observation), &policy, now);
     let kind = check.kind.name;
@@ -152,6 +153,8 @@ fn view(
         unseen: (!messages.is_empty()).then(|| messages.join("\n")),
         remedy: parts.iter().find_map(|part| part.reason.remedy.clone()),
         gap: None,
+        paused: None,
+        accepted_until: None,
         findings: alerts.0.values().map(|alert| FindingView::of(kind, alert)).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: `attestd --help` is the manual.
 
+mod alerts;
 mod backup;
 mod check;
 mod check_config;
@@ -16,6 +17,7 @@ mod register_template;
 mod run;
 mod say;
 mod show;
+mod show_alerts;
 mod signed;
 mod status;
 mod when;
@@ -98,6 +100,16 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Show what is pending and what fires, the worst first, and who has it
+    Alerts,
+    /// Take an alert: it is not repeated and not handed on until a date, and comes back then
+    Take(alerts::Take),
+    /// Silence alerts until a date, list what is silent, end a silence
+    #[command(subcommand)]
+    Silence(alerts::Silence),
+    /// Accept the risk of an alert until a date, list what is silent, end it
+    #[command(subcommand)]
+    Accept(alerts::Accept),
     /// Say that a duty or an action was done; its next date follows
     ///
     /// It is recorded with the document's hash, and the document is kept. The running daemon records it.
@@ -207,6 +219,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::History { subject, from, to, limit } => {
             history::run(&config(), subject, from, to, limit, cli.json)
         }
+        Verb::Alerts => alerts::alerts(&config(), cli.json),
+        Verb::Take(take) => alerts::take(&config(), take),
+        Verb::Silence(silence) => alerts::silence(&config(), silence, cli.json),
+        Verb::Accept(accept) => alerts::accept(&config(), accept, cli.json),
         Verb::Backup { into } => backup::backup(&config(), &into),
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),

@@ -11,7 +11,7 @@ use comfy_table::{LineStyle, TableStyle};
 use attestd_core::text::plain;
 
 use crate::posture::ClaimsView;
-use crate::view::{PastView, PrunedView, StatusView, SubjectView, spell, until};
+use crate::view::{FindingView, PastView, PrunedView, StatusView, SubjectView, spell, until};
 
 /// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
 pub fn colour() -> bool {
@@ -72,6 +72,15 @@ pub fn status_cell(status: Status) -> Cell {
         Status::Unknown => ("? unknown", Color::Magenta),
     };
     paint(Cell::new(text), |cell| cell.fg(colour).add_attribute(Attribute::Bold))
+}
+
+/// A subject's status as a cell: what fails and is accepted still fails (F6).
+fn standing_cell(subject: &SubjectView) -> Cell {
+    let cell = status_cell(subject.status);
+    let until = subject.accepted_until.filter(|_| subject.status == Status::Fail);
+    let Some(until) = until else { return cell };
+    let text = format!("{}, accepted\nuntil {}", cell.content(), date(until));
+    paint(Cell::new(text), |cell| cell.fg(Color::Red))
 }
 
 /// A time as people in London read it.
@@ -193,7 +202,7 @@ fn row(subject: &SubjectView, view: &StatusView) -> [Cell; 7] {
     let when = |at| if view.past.is_some() { time(at) } else { from_now(at, view.at) };
     let target = subject.subject.target.as_ref();
     [
-        status_cell(subject.status),
+        standing_cell(subject),
         Cell::new(subject.subject.check.as_str()),
         Cell::new(target.map_or("-".to_owned(), |target| clean(target.as_str()))),
         Cell::new(what(subject)),
@@ -208,7 +217,7 @@ fn narrow(view: &StatusView) -> Table {
     for subject in &view.subjects {
         let said: String = what(subject).lines().map(|line| format!("\n{line}")).collect();
         table.add_row([
-            status_cell(subject.status),
+            standing_cell(subject),
             Cell::new(clean(&subject.subject.to_string()) + &said),
             Cell::new(subject.due.map_or(String::new(), date)),
         ]);
@@ -223,8 +232,24 @@ pub fn what(subject: &SubjectView) -> String {
     lines.splice(0..0, subject.gap.iter().map(spelled));
     lines.extend(subject.remedy.iter().map(|remedy| format!("→ {}", clean(remedy))));
     let told = subject.findings.iter().filter(|f| f.code != attestd_core::alert::NOT_SEEN.code);
-    lines.extend(told.map(|finding| clean(&finding.message)));
+    lines.extend(told.map(|finding| clean(&finding.message) + &about(finding)));
+    let paused = subject.paused.as_ref();
+    let paused = paused.map(|(name, until)| format!("paused by {name} until {}", time(*until)));
+    lines.splice(0..0, paused);
     lines.join("\n")
+}
+
+/// What people did about a finding.
+fn about(finding: &FindingView) -> String {
+    let mut about = String::new();
+    if let (Some(by), Some(until)) = (&finding.taken_by, finding.taken_until) {
+        about.push_str(&format!(" (taken by {by} until {})", time(until)));
+    }
+    if let Some(until) = finding.silent_until {
+        let what = if finding.accepted { "accepted" } else { "silenced" };
+        about.push_str(&format!(" ({what} until {})", time(until)));
+    }
+    about
 }
 
 fn paint_text(text: &str, status: Status) -> String {

@@ -8,7 +8,9 @@ use attestd_core::statement::Said;
 use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::people::Wish;
 use crate::posture::PostureView;
+use crate::view::alerts::AlertsView;
 use crate::view::{Asked, HistoryView, QueueView, StatusView, SubjectView};
 
 /// What can be asked of a running daemon.
@@ -32,6 +34,10 @@ pub enum Request {
         /// The check, with or without a target.
         subject: Subject,
     },
+    /// The open alerts, and what is silent.
+    Alerts,
+    /// What a person does about alerts.
+    Act(Box<Wish>),
     /// To remove a blob for good.
     Erase {
         /// The blob.
@@ -87,6 +93,10 @@ pub enum Request {
 pub enum Answer {
     /// The status of everything.
     Status(StatusView),
+    /// The open alerts.
+    Alerts(AlertsView),
+    /// It is recorded: what was done, in words.
+    Acted(String),
     /// What is claimed, and how it stands.
     Posture(PostureView),
     /// What ran.

@@ -10,7 +10,7 @@ use attestd_core::outbox::{Queue, Waiting};
 use attestd_core::record::{Discarded, Erased, Record};
 use attestd_core::state::State;
 use attestd_core::store::{Draft, HistoryQuery, Store, StoreError};
-use attestd_core::{DestinationName, PersonId, Subject, Timestamp};
+use attestd_core::{CheckId, DestinationName, PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -23,7 +23,9 @@ use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
+use crate::people::{self, Wish};
 use crate::posture::{Log, NotClaimed, PostureView};
+use crate::view::alerts::AlertsView;
 use crate::view::{HistoryView, NotThen, StatusView, SubjectView};
 
 /// Connections at once; more wait.
@@ -46,6 +48,7 @@ pub enum ListenError {
     TooLong(PathBuf),
 }
 
+const UNWRITTEN: &str = "the log cannot be written, and what a person did would be forgotten";
 const UNSIGNED: &str = "the log cannot be written, and what is not on disk is not signed";
 
 /// What answers are made from.
@@ -167,6 +170,8 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
     match request {
         Request::Say { .. } => Answer::Refused("its document did not come with it".to_owned()),
         Request::Status => Answer::Status(server.status()),
+        Request::Alerts => Answer::Alerts(server.alerts()),
+        Request::Act(wish) => server.act(*wish, by).await,
         Request::Erase { reason, .. } if reason.trim().is_empty() => {
             Answer::Refused("--reason must say why".to_owned())
         }
@@ -227,9 +232,23 @@ impl Server {
             view = Some(StatusView::of(state, &organisation, now, Some(&expected)));
         });
         let mut view = view.expect("the store calls back");
+        let checks = self.checks.borrow();
+        for one in &mut view.subjects {
+            let check = checks.get(&one.subject.check);
+            one.paused = check.and_then(|check| self.shared.pause(check, now));
+        }
+        drop(checks);
         // Where nobody claims anything, this reads one record.
         view.claims = claimed(&*self.shared.store, &view).ok().and_then(|all| all.in_numbers());
         view
+    }
+
+    fn alerts(&self) -> AlertsView {
+        let (now, checks) = (self.shared.clock.now(), self.checks.borrow().clone());
+        let order = |id: &CheckId| checks.get(id).map(|c| c.hand_on.clone()).unwrap_or_default();
+        let mut view = None;
+        self.shared.store.read(&mut |state| view = Some(AlertsView::of(state, &order, now)));
+        view.expect("the store calls back")
     }
 
     async fn posture(&self, at: Option<Timestamp>) -> Answer {
@@ -250,6 +269,20 @@ impl Server {
         .await
     }
 
+    /// What a person does is a record, and told of at once.
+    async fn act(&self, wish: Wish, by: u32) -> Answer {
+        if self.checkpoints.is_none() {
+            return Answer::Refused(UNWRITTEN.to_owned());
+        }
+        match people::act(&self.shared, wish, by).await {
+            Ok(said) => {
+                let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be stopping
+                Answer::Acted(said)
+            }
+            Err(error) => Answer::Refused(error.to_string()),
+        }
+    }
+
     async fn check(&self, subject: Subject) -> Answer {
         let (reply, subjects) = oneshot::channel();
         if self.monitor.send(Message::Ask { subject: subject.clone(), reply }).await.is_err() {
@@ -268,7 +301,12 @@ impl Server {
     pub(super) fn checked(&self, subjects: &[Subject]) -> Vec<CheckedView> {
         let now = self.shared.clock.now();
         let one = |subject: &Subject| {
-            let state = self.shared.state(subject)?;
+            let (mut state, mut view) = (None, None);
+            self.shared.store.read(&mut |all| {
+                state = all.subjects.get(subject).cloned();
+                view = state.as_ref().map(|state| SubjectView::of(all, subject, state, now));
+            });
+            let state = state?;
             let check = self.checks.borrow().get(&subject.check).cloned();
             let evidence =
                 state.last.as_ref().and_then(|last| self.shared.store.evidence(last.of).ok());
@@ -276,7 +314,7 @@ impl Server {
                 (Some(check), Some(evidence)) => check.check.explain(&evidence),
                 _ => "nothing was seen".to_owned(),
             };
-            Some(CheckedView { view: SubjectView::of(subject, &state, now), explanation })
+            Some(CheckedView { view: view?, explanation })
         };
         subjects.iter().filter_map(one).collect()
     }

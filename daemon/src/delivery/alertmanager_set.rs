@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use attestd_core::alert::Phase;
 use attestd_core::event::{Delivery, Labels, Route, Traits, alert_id};
 use attestd_core::store::Store;
 use attestd_core::text::plain;
@@ -93,9 +92,12 @@ impl FiringSet {
         store.read(&mut |state| {
             for (subject, of) in &state.subjects {
                 let own = state.labels.get(&subject.check).unwrap_or(&none);
-                let alerts = of.alerts.0.values().filter(|alert| alert.phase == Phase::Firing);
-                for alert in alerts {
-                    let (finding, worst) = (&alert.finding, alert.worst);
+                // As it was last told: what opened within a silence is not posted, and what was told before one is not
+                // taken back, for Alertmanager would tell people that it is resolved.
+                for alert in of.alerts.0.values() {
+                    let Some(told) = &alert.told else { continue };
+                    let finding = &Finding { severity: told.severity, ..alert.finding.clone() };
+                    let worst = told.worst;
                     let (check, kind) = (&subject.check, of.kind.as_str());
                     if self.route.accepts(&Traits { check, kind, labels: own, finding, worst }) {
                         let id = alert_id(state.store(), subject, &finding.key, alert.since);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use attestd_core::Timestamp;
-use attestd_core::event::{Change, Delivery};
+use attestd_core::event::{AlertEvent, Change, Delivery};
 use attestd_core::finding::{Severity, Tier};
 use attestd_core::obligation::london;
 use attestd_core::text::plain;
@@ -78,6 +78,7 @@ fn lines(delivery: &Delivery, sentence: &Sentence) -> Vec<(&'static str, String)
     if event.change != Change::Opened {
         line("Now", format!("{} at {}", event.change.as_str(), moment(delivery.at)));
     }
+    line("With", with(event));
     line("Due", due(&finding.values).unwrap_or_default());
     line("Lead time", finding.tier.map(lead_time).unwrap_or_default());
     if !event.change.closes() {
@@ -110,8 +111,18 @@ fn heading(delivery: &Delivery) -> String {
             Some(number) => format!("{severity} (repeat {number})"),
             None => format!("{severity} (repeat)"),
         },
+        Change::HandedOn => format!("{severity} (handed on)"),
         Change::Restated => format!("{severity} (still)"),
         Change::Opened => severity.to_owned(),
+    }
+}
+
+/// Who has it: who took it, or to whom it goes now.
+fn with(event: &AlertEvent) -> String {
+    match (&event.with, event.taken_until) {
+        (Some(person), Some(until)) => format!("{person}, who took it until {}", moment(until)),
+        (Some(person), None) => format!("{person}: nobody took it before"),
+        (None, _) => String::new(),
     }
 }
 

@@ -97,6 +97,12 @@ fn attributes(delivery: &Delivery, sentence: &Sentence) -> Vec<KeyValue> {
     if let Some(repeat) = event.number {
         all.push(number("attestd.event.repeat", repeat.into()));
     }
+    if let Some(person) = &event.with {
+        all.push(text("attestd.alert.with", person.as_str()));
+    }
+    if let Some(until) = event.taken_until {
+        all.push(text("attestd.alert.taken_until", until.to_string()));
+    }
     for (name, said) in
         [("attestd.remedy", &sentence.remedy), ("attestd.reference", &sentence.reference)]
     {
@@ -226,6 +232,8 @@ mod tests {
         let mut delivery = delivery(3, "a1");
         delivery.event.finding.tier = Some(Tier(30));
         delivery.event.number = Some(2);
+        delivery.event.with = Some("sam".parse().expect("an id"));
+        delivery.event.taken_until = Some(delivery.at);
         delivery.event.labels.insert("team".into(), "web".into());
         delivery.event.finding.values.insert("days".into(), 12.into());
         delivery.event.finding.values.insert("names".into(), serde_json::json!(["a", {"b": 1.5}]));
@@ -247,6 +255,8 @@ mod tests {
             ("attestd.event.change", "opened"),
             ("attestd.event.sequence", "3"),
             ("attestd.event.repeat", "2"),
+            ("attestd.alert.with", "sam"),
+            ("attestd.alert.taken_until", "2026-11-22T12:00:00Z"),
             ("attestd.check.id", "portal"),
             ("attestd.check.kind", "certificate"),
             ("attestd.check.label.team", "web"),

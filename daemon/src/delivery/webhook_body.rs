@@ -47,6 +47,8 @@ pub(super) fn event(
     add("component", finding.key.component.as_ref().map(|component| json!(component)));
     add("tier_days", finding.tier.map(|tier| json!(tier.0)));
     add("repeat", event.number.map(|number| json!(number)));
+    add("with", event.with.as_ref().map(|person| json!(person)));
+    add("taken_until", event.taken_until.map(|until| json!(until)));
     let said = |text: &String| (!text.is_empty()).then(|| json!(text));
     add("remedy", said(&sentence.remedy));
     add("reference", said(&sentence.reference));
@@ -156,12 +158,13 @@ mod tests {
         event(&resource, delivery, &sentence)
     }
 
-    const CHANGES: [Change; 8] = [
+    const CHANGES: [Change; 9] = [
         Change::Opened,
         Change::Worsened,
         Change::Eased,
         Change::Reminded,
         Change::Repeated,
+        Change::HandedOn,
         Change::Resolved,
         Change::Retired,
         Change::Restated,
@@ -181,6 +184,8 @@ mod tests {
                 if full {
                     delivery.event.finding.tier = Some(Tier(-3));
                     delivery.event.number = Some(2);
+                    delivery.event.with = Some("sam".parse().expect("an id"));
+                    delivery.event.taken_until = Some(delivery.at);
                     delivery.event.labels.insert("team".into(), "web".into());
                     delivery.event.finding.values.insert("days".into(), json!([1, null]));
                 } else {

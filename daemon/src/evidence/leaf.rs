@@ -44,6 +44,9 @@ pub(super) struct Leaf<'a> {
     /// The next slot, which is promised.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// Until when what a person did lasts.
+    #[serde(default)]
+    pub lasts: Option<Timestamp>,
     /// From when on a run is stale.
     #[serde(default)]
     pub stale_at: Option<Timestamp>,
@@ -87,6 +90,7 @@ pub(super) enum Type {
     Missed,
     Ticked,
     Retired,
+    Acted,
     Attested,
     Restated,
     Accepted,
@@ -127,9 +131,12 @@ impl<'a> Leaf<'a> {
     /// The number of the subject, for a record at `index` that has one; a `same` has that of the run it is like.
     pub fn number(&self, index: u64) -> Option<u64> {
         match self.t {
-            Type::Run | Type::Missed | Type::Ticked | Type::Retired | Type::Attested => {
-                Some(self.who.unwrap_or(index))
-            }
+            Type::Run
+            | Type::Missed
+            | Type::Ticked
+            | Type::Retired
+            | Type::Acted
+            | Type::Attested => Some(self.who.unwrap_or(index)),
             _ => None,
         }
     }

@@ -210,6 +210,7 @@ fn subject(out: &mut String, story: &Story, told: &Told, place: usize) {
     bar(out, story, told);
     lapses(out, told, story.to);
     gaps(out, told);
+    acts(out, told);
     evidence(out, story, told);
     out.push_str("</section>\n");
 }
@@ -294,6 +295,24 @@ fn gaps(out: &mut String, told: &Told) {
     }
     out.push_str("</table>\n");
     more(out, told.gaps.len());
+}
+
+fn acts(out: &mut String, told: &Told) {
+    if told.acts.is_empty() {
+        return;
+    }
+    out.push_str("<h4>What people did about its alerts</h4>\n<table>\n");
+    for act in told.acts.iter().rev().take(ROWS_MAX) {
+        let _ = writeln!(
+            out,
+            "<tr><td class=\"t\">{}</td><td>{} (record {})</td></tr>",
+            long(act.at),
+            text(&act.says),
+            act.record
+        );
+    }
+    out.push_str("</table>\n");
+    more(out, told.acts.len());
 }
 
 fn evidence(out: &mut String, story: &Story, told: &Told) {

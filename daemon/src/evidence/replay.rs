@@ -38,7 +38,7 @@ pub fn replay(pack: &Path, program: &Program) -> Part {
         configured: None,
         newest: HashMap::new(),
         numbers: HashMap::new(),
-        own: own::check(Arc::new(Conditions::default())),
+        own: own::check(Arc::new(Conditions::default()), Vec::new()),
         judged: 0,
         unseen: 0,
         differ: Vec::new(),

@@ -54,6 +54,8 @@ pub(super) struct Choice {
     next: u64,
     /// The newest `start` and `configured` before the period.
     settings: [Option<u64>; 2],
+    /// What people did before the period that lasts into it, and whose.
+    acts: Vec<(u64, u64)>,
     /// The subjects that are watched when the period begins, by number.
     newest: BTreeMap<u64, Newest>,
     /// What was said of them.
@@ -90,6 +92,7 @@ impl Choice {
             first: None,
             next: 0,
             settings: [None; 2],
+            acts: Vec::new(),
             newest: BTreeMap::new(),
             said: BTreeMap::new(),
             numbers: HashSet::new(),
@@ -159,6 +162,12 @@ impl Choice {
             _ => {}
         }
         let Some(number) = number else { return };
+        if leaf.t == Type::Acted {
+            if leaf.lasts.is_some_and(|until| until > self.from) {
+                self.acts.push((index, number));
+            }
+            return;
+        }
         let newest = self.newest.entry(number).or_default();
         match leaf.t {
             Type::Retired => drop((self.newest.remove(&number), self.said.remove(&number))),
@@ -175,6 +184,9 @@ impl Choice {
     fn begin(&mut self, first: u64) {
         (self.first, self.next) = (Some(first), first);
         self.context.extend(self.settings.iter().flatten());
+        let lasting: Vec<u64> =
+            self.acts.iter().filter(|(_, of)| self.wants(*of)).map(|(index, _)| *index).collect();
+        self.context.extend(lasting);
         let watched: Vec<Newest> = self
             .newest
             .iter()

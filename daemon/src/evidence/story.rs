@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use attestd_core::act::Act;
 use attestd_core::record::{Recorded, Why};
 use attestd_core::statement::What;
 use attestd_core::{
@@ -62,6 +63,8 @@ pub(super) struct Told {
     pub spans: Vec<Span>,
     /// Slots that were not kept.
     pub gaps: Vec<Gap>,
+    /// What people did about its alerts, or about those of many.
+    pub acts: Vec<Deed>,
     /// What was seen.
     pub evidence: Vec<Piece>,
     /// Whether the log was restored since its newest record.
@@ -106,6 +109,17 @@ pub(super) struct Gap {
     pub count: Option<u64>,
     /// Why.
     pub why: &'static str,
+    /// The record.
+    pub record: u64,
+}
+
+/// What a person did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deed {
+    /// When.
+    pub at: Timestamp,
+    /// In words.
+    pub says: String,
     /// The record.
     pub record: u64,
 }
@@ -159,6 +173,8 @@ pub(super) struct Private {
     unseen: Option<Reason>,
     #[serde(default)]
     standing: Option<Standing>,
+    #[serde(default)]
+    act: Option<Act>,
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
@@ -249,6 +265,7 @@ impl Story {
                     Some(Why::NotRunning) => "attestd was not running",
                     Some(Why::Overlap) => "the run before was still going",
                     Some(Why::Stopped) => "attestd stopped during the run",
+                    Some(Why::Paused) => "a maintenance window paused it",
                     None => "for a reason of another version",
                 };
                 if of_period {
@@ -275,6 +292,14 @@ impl Story {
                 });
             }
             Type::Retired => told.turn(leaf.at, None, from, to),
+            Type::Acted => {
+                let says = private.and_then(|private| {
+                    let by = private.by.as_ref()?.as_str()?.parse().ok()?;
+                    Some(crate::view::act(&by, private.act.as_ref()?))
+                });
+                let says = says.unwrap_or_else(|| "a person did something".to_owned());
+                told.acts.push(Deed { at: leaf.at, says, record: index });
+            }
             _ => {}
         }
     }

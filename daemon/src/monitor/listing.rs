@@ -197,19 +197,12 @@ impl Monitor {
         let check = self.checks.get(&subject.check);
         let mut events = Vec::new();
         if let Some(check) = check.or(self.checks.values().next()) {
-            let policy = self.shared.policy(check, Nature::Local, now);
+            let policy = self.shared.policy_of(check, subject, Nature::Local, now);
             events = alert::step(&state.alerts, Input::Retired, &policy, now).1;
         }
         if subject.target.is_some() {
-            events.push(AlertEvent {
-                change: Change::Retired,
-                finding: COVERAGE_REDUCED.finding(),
-                worst: COVERAGE_REDUCED.severity,
-                since: now,
-                number: None,
-                labels: Default::default(),
-                to: Vec::new(),
-            });
+            let (finding, worst) = (COVERAGE_REDUCED.finding(), COVERAGE_REDUCED.severity);
+            events.push(AlertEvent::new(Change::Retired, finding, worst, now));
         }
         let record = Record::Retired(Ticked {
             at: now,

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ConfiguredCheck;
 use crate::limits;
+use crate::reminders;
 use run::{Ended, Job};
 use shared::Shared;
 
@@ -235,6 +236,12 @@ impl Monitor {
             self.start(&subject, Trigger::Again, None);
         }
         self.look_at_network();
+        let mut changed = false;
+        let conditions = &self.shared.conditions;
+        self.shared.store.read(&mut |state| changed = reminders::follow(conditions, state, now));
+        if changed {
+            self.look_at_own();
+        }
         self.tick(now).await?;
         if self.restate_at <= uptime {
             self.restate_at = self.restate().await?;
@@ -252,7 +259,7 @@ impl Monitor {
         });
         for (subject, check, nature) in due {
             let Some(state) = self.shared.state(&subject) else { continue };
-            let policy = self.shared.policy(&check, nature, now);
+            let policy = self.shared.policy_of(&check, &subject, nature, now);
             let (alerts, events) = alert::step(&state.alerts, Input::Tick, &policy, now);
             if alerts == state.alerts {
                 continue;
@@ -271,14 +278,15 @@ impl Monitor {
     ) {
         let now = self.shared.clock.now();
         self.shared.store.read(&mut |state| {
-            for (subject, state) in state.subjects.iter().filter(|(_, s)| !s.alerts.0.is_empty()) {
+            for (subject, of) in state.subjects.iter().filter(|(_, s)| !s.alerts.0.is_empty()) {
                 let Some(live) = self.live.get(subject).filter(|live| !live.running) else {
                     continue;
                 };
                 let Some(check) = self.checks.get(&subject.check) else { continue };
+                let people = state.people(subject, check.kind.name);
                 let nature = live.nature(check);
-                let policy = self.shared.policy(check, nature, now);
-                if let Some(deadline) = alert::next_deadline(&state.alerts, &policy) {
+                let policy = self.shared.policy(check, people, nature, now);
+                if let Some(deadline) = alert::next_deadline(&of.alerts, &policy) {
                     with(subject, check, nature, deadline);
                 }
             }
@@ -428,6 +436,11 @@ impl Monitor {
             return self.retire(&ended.subject, kind).await;
         }
         live.again = match (ended.unseen, live.again) {
+            // What a window paused is looked at once it is closed.
+            _ if ended.paused.is_some() => {
+                let rest = ended.paused.map(|until| between(self.shared.clock.now(), until));
+                Some((0, Uptime(uptime.0 + rest.unwrap_or_default())))
+            }
             (None, later) => later,
             (Some(false), _) => None,
             (Some(true), None) => Some((0, Uptime(uptime.0 + limits::AGAIN[0]))),

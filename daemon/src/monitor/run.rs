@@ -5,13 +5,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestd_core::alert::{self, Input};
+use attestd_core::maintenance;
 use attestd_core::observation::{STANDS_MAX, Standing};
 use attestd_core::record::{Missed, Record, Recorded, Run, Same, Why};
 use attestd_core::schedule::{Due, MissedRange};
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Trust, after, between};
 use attestd_core::{
-    Evidence, Nature, Observation, Outcome, ProbeError, Reason, Subject, Target, Timestamp, Trigger,
+    CheckId, Evidence, Nature, Observation, Outcome, ProbeError, Reason, Subject, Target,
+    Timestamp, Trigger,
 };
 
 use tracing::Instrument;
@@ -47,6 +49,8 @@ pub struct Ended {
     pub subject: Subject,
     /// Whether nothing was seen; absent where it did not look.
     pub unseen: Option<bool>,
+    /// Until when a maintenance window pauses it.
+    pub paused: Option<Timestamp>,
 }
 
 impl Job {
@@ -76,12 +80,22 @@ async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
         Trigger::Slot => match due_now(shared, job) {
             Some(due) => Some(due),
             // The clock stepped back meanwhile: it is not due any more.
-            None => return Ok(Ended { subject: job.subject.clone(), unseen: None }),
+            None => return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: None }),
         },
         _ => None,
     };
     if let Some(Due { latest, missed: Some(range) }) = &due {
         missed(shared, job, range, Why::NotRunning, Some(*latest)).await?;
+    }
+    // A person may look all the same.
+    let window = shared.pause(&job.check, shared.clock.now());
+    if let Some((name, until)) = window.filter(|_| job.trigger != Trigger::Person) {
+        if let Some(Due { latest, .. }) = due {
+            let slot = MissedRange { from: latest, to: latest, count: Some(1) };
+            let next = job.check.schedule.next_after(latest);
+            one_range(shared, job, &slot, Why::Paused, Some(name), next).await?;
+        }
+        return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: Some(until) });
     }
     let slot = due.map(|due| *job.slot.get_or_init(|| due.latest));
     let (began, began_at) = (shared.clock.uptime(), shared.clock.now());
@@ -129,11 +143,30 @@ fn due_now(shared: &Shared, job: &Job) -> Option<Due> {
     job.check.schedule.due(promised, shared.clock.now())
 }
 
+/// Records slots that were not kept; those that a window would have paused as that.
 async fn missed(
     shared: &Shared,
     job: &Job,
     range: &MissedRange,
     why: Why,
+    next: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let paused = |slot| shared.pause(&job.check, slot).map(|(name, _)| name);
+    let mut ranges = maintenance::apart(&job.check.schedule, range, paused).into_iter().peekable();
+    while let Some((range, window)) = ranges.next() {
+        let next = ranges.peek().map_or(next, |(later, _)| Some(later.from));
+        let why = if window.is_some() { Why::Paused } else { why };
+        one_range(shared, job, &range, why, window, next).await?;
+    }
+    Ok(())
+}
+
+async fn one_range(
+    shared: &Shared,
+    job: &Job,
+    range: &MissedRange,
+    why: Why,
+    window: Option<CheckId>,
     next: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     let missed = Missed {
@@ -143,6 +176,7 @@ async fn missed(
         to: range.to,
         count: range.count,
         why,
+        window: window.map(String::from),
         next,
     };
     shared.commit(Draft { record: Record::Missed(missed), blobs: Vec::new() }).await.map(drop)
@@ -170,7 +204,7 @@ async fn commit(
     let observation =
         Observation { subject: job.subject.clone(), at: now, trigger: job.trigger, slot, outcome };
     let alerts = state.as_ref().map(|state| state.alerts.clone()).unwrap_or_default();
-    let policy = shared.policy(&job.check, job.nature(), now);
+    let policy = shared.policy_of(&job.check, &job.subject, job.nature(), now);
     let (next_alerts, events) = alert::step(&alerts, Input::Observed(&observation), &policy, now);
     let promised = state.as_ref().and_then(|state| state.next);
     let schedule = &job.check.schedule;
@@ -235,7 +269,7 @@ async fn commit(
         .expect("nothing panics while it holds this lock")
         .insert(job.subject.clone(), memory);
     tracing::debug!(subject = %job.subject, status = status.as_str(), "Run ended.");
-    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen) })
+    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen), paused: None })
 }
 
 fn judged(
@@ -302,6 +336,7 @@ pub fn dropped(job: &Job, now: Timestamp) -> Option<Record> {
         to: slot,
         count: Some(1),
         why: Why::Stopped,
+        window: None,
         next: job.check.schedule.next_after(slot),
     }))
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd_core::alert::{Alerts, Policy};
+use attestd_core::alert::{Alerts, People, Policy};
 use attestd_core::check::sha256_hex;
+use attestd_core::maintenance;
+use attestd_core::obligation::WorkingDays;
 use attestd_core::record::{Record, Recorded, Run};
 use attestd_core::state::SubjectState;
 use attestd_core::statement::Statement;
@@ -17,6 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::ConfiguredCheck;
 use crate::own::Conditions;
+use crate::rules::Rules;
 use crate::{clock, limits};
 
 /// What the monitor and its runs share.
@@ -41,6 +44,10 @@ pub struct Shared {
     pub memory: Mutex<BTreeMap<Subject, Memory>>,
     /// Every subject there should be, those included that have not been seen yet.
     pub expected: Mutex<BTreeMap<Subject, Nature>>,
+    /// The people and the maintenance windows of the configuration in force.
+    rules: Mutex<Arc<Rules>>,
+    /// The days on which people are waited for.
+    working: Arc<WorkingDays>,
     /// How long runs took: the newest of each subject, for the metrics.
     pub durations: Mutex<BTreeMap<Subject, Duration>>,
 }
@@ -74,6 +81,8 @@ impl Shared {
             anchor: Mutex::new(anchor),
             memory: Mutex::default(),
             expected: Mutex::default(),
+            rules: Mutex::default(),
+            working: Arc::new(attestd_checks::data::working_days().clone()),
             durations: Mutex::default(),
         }
     }
@@ -114,7 +123,26 @@ impl Shared {
     }
 
     /// How a subject's alerts are told, from `now` on.
-    pub fn policy(&self, check: &ConfiguredCheck, nature: Nature, now: Timestamp) -> Policy {
+    pub fn policy_of(
+        &self,
+        check: &ConfiguredCheck,
+        subject: &Subject,
+        nature: Nature,
+        now: Timestamp,
+    ) -> Policy {
+        let mut people = People::default();
+        self.store.read(&mut |state| people = state.people(subject, check.kind.name));
+        self.policy(check, people, nature, now)
+    }
+
+    /// How alerts are told, from `now` on, about which people did this.
+    pub fn policy(
+        &self,
+        check: &ConfiguredCheck,
+        people: People,
+        nature: Nature,
+        now: Timestamp,
+    ) -> Policy {
         let (fires_at, severity) = match nature {
             Nature::PublicRegister => (after(now, limits::NOT_SEEN_PUBLIC), Severity::Notice),
             Nature::Local | Nature::Remote => {
@@ -128,7 +156,29 @@ impl Shared {
             not_seen_fires_at: fires_at,
             not_seen_severity: severity,
             network_down: self.network_down.load(Ordering::Relaxed),
+            people: People {
+                order: check.hand_on.clone(),
+                working: self.working.clone(),
+                ..people
+            },
         }
+    }
+
+    /// The people and the maintenance windows of the configuration in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.lock().expect("nothing panics while it holds this lock").clone()
+    }
+
+    /// Another configuration is in force.
+    pub fn follow(&self, rules: Rules) {
+        *self.rules.lock().expect("nothing panics while it holds this lock") = Arc::new(rules);
+    }
+
+    /// The maintenance window that pauses a check at `at`, and until when.
+    pub fn pause(&self, check: &ConfiguredCheck, at: Timestamp) -> Option<(CheckId, Timestamp)> {
+        let rules = self.rules();
+        let (window, until) = maintenance::pause(&rules.windows, &check.id, &check.labels, at)?;
+        Some((window.name.clone(), until))
     }
 
     /// How long after its slot a remote subject of `check` runs: the same every time, spread over a tenth of the time

@@ -128,6 +128,8 @@ impl SubjectView {
             remedy: reason.and_then(|reason| reason.remedy.clone()),
             unseen: unseen.or(parts),
             gap: then.gap.clone(),
+            paused: None,
+            accepted_until: None,
             findings,
         }
     }
@@ -184,9 +186,11 @@ pub fn spell(gap: &Gap, when: &str) -> String {
     let what = match gap.why {
         GapWhy::Stopped | GapWhy::Died => "attestd was not running",
         GapWhy::Restored => "nothing is known",
-        GapWhy::NotRunning | GapWhy::Overlap | GapWhy::Interrupted | GapWhy::Stale => {
-            "not looked at"
-        }
+        GapWhy::NotRunning
+        | GapWhy::Overlap
+        | GapWhy::Interrupted
+        | GapWhy::Paused
+        | GapWhy::Stale => "not looked at",
     };
     let why = match gap.why {
         GapWhy::Stopped => ": it had been stopped",
@@ -195,6 +199,7 @@ pub fn spell(gap: &Gap, when: &str) -> String {
         GapWhy::NotRunning => ": slots were missed, attestd was not running",
         GapWhy::Overlap => ": slots were missed, the run before was still going",
         GapWhy::Interrupted => ": a slot was missed, attestd was stopped during the run",
+        GapWhy::Paused => ": a maintenance window paused it",
         GapWhy::Stale => ", though it was due",
     };
     format!("{what} {when}{why}")

@@ -7,7 +7,9 @@ use attestd_core::store::{Store, StoreError};
 use proptest::prelude::*;
 
 use super::store::{indexes, state};
-use crate::testing::{at, attested, configured, draft, query, run, same, start, ticked, wait};
+use crate::testing::{
+    acted, at, attested, configured, draft, query, run, same, silence, start, take, ticked, wait,
+};
 use crate::{MemoryStore, SledStore};
 
 #[derive(Debug, Clone)]
@@ -16,6 +18,9 @@ enum Act {
     Same(u8),
     Tick(u8, Change),
     Retire(u8),
+    Take(u8),
+    Silence(u8),
+    End(u8),
     Attest(u8, i8),
     Configure(bool),
     Acknowledge(bool, u8),
@@ -40,6 +45,9 @@ fn act() -> impl Strategy<Value = Act> {
         4 => any::<u8>().prop_map(Act::Same),
         2 => (0..4u8, change).prop_map(|(s, c)| Act::Tick(s, c)),
         1 => (0..4u8).prop_map(Act::Retire),
+        1 => (0..4u8).prop_map(Act::Take),
+        1 => any::<u8>().prop_map(Act::Silence),
+        1 => any::<u8>().prop_map(Act::End),
         1 => (0..4u8, 1..28i8).prop_map(|(s, d)| Act::Attest(s, d)),
         1 => any::<bool>().prop_map(Act::Configure),
         4 => (any::<bool>(), 0..20u8).prop_map(|(d, s)| Act::Acknowledge(d, s)),
@@ -94,6 +102,14 @@ impl Pair {
             }
             Act::Retire(subject) => {
                 self.commit(&Record::Retired(ticked(name(*subject), n, Change::Retired)));
+            }
+            Act::Take(subject) => self.commit(&acted(name(*subject), n, take(n + 50))),
+            Act::Silence(minutes) => {
+                self.commit(&acted("tls/a", n, silence(n + u64::from(*minutes))));
+            }
+            Act::End(back) => {
+                let of = state(&self.memory).size.saturating_sub(1 + u64::from(back % 8));
+                self.commit(&acted("tls/b", n, attestd_core::act::Act::End { of }));
             }
             Act::Attest(subject, day) => {
                 self.commit(&attested(name(*subject), n, *day));

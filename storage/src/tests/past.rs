@@ -72,6 +72,7 @@ fn record(act: &Act, n: u64, state: &State) -> Option<Record> {
             Record::Same(made)
         }
         Act::Missed(subject) => Record::Missed(Missed {
+            window: None,
             at: at(n),
             subject: name(*subject).parse().expect("a subject"),
             from: at(n.saturating_sub(60)),

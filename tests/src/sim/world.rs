@@ -5,22 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd::config::{ConfiguredCheck, Retention};
+use attestd::config::{ConfiguredCheck, Person, Retention};
 use attestd::delivery::{Deliveries, Destination, Pace};
 use attestd::housekeeping::Housekeeping;
 use attestd::monitor::shared::Shared;
 use attestd::monitor::{Checks, Ends, Message, Monitor};
 use attestd::own::{self, Conditions};
+use attestd::people::Wish;
+use attestd::rules::Rules;
+use attestd_core::act::Matcher;
+use attestd_core::alert::Alert;
 use attestd_core::check::hex;
-use attestd_core::event::{Route, Takes};
+use attestd_core::event::{Route, Takes, alert_id};
+use attestd_core::maintenance::{When, Window};
 use attestd_core::record::{Configured, FORMAT, Record, Restored, Start};
 use attestd_core::schedule::Schedule;
 use attestd_core::store::{Draft, Store, StoreError};
-use attestd_core::time::{Anchor, Clock, Uptime};
+use attestd_core::time::{Anchor, Clock, Uptime, after};
 use attestd_core::{
     BadEvidence, Blob, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence,
-    FindingSpec, Judgement, Look, Means, Nature, ProbeError, Reason, Severity, Target, Timestamp,
-    Unseen,
+    FindingSpec, Judgement, Look, Means, Nature, PersonId, ProbeError, Reason, Severity, Target,
+    Timestamp, Unseen,
 };
 use attestd_storage::key::SigningKey;
 use attestd_storage::note::key_name;
@@ -186,6 +191,30 @@ const CHECKS: [(&str, &str, bool); 4] = [
     ("slow", "6h", false),
 ];
 
+/// The people of the simulated supplier.
+fn people() -> BTreeMap<PersonId, Person> {
+    let one =
+        |id: &str| (id.parse().expect("a plain id"), Person { name: id.to_owned(), email: None });
+    [one("alex"), one("sam")].into()
+}
+
+/// Half an hour of the quick check twice a day, two hours of the halves once.
+fn windows() -> Vec<Window> {
+    let window = |name: &str, check: &str, line: &str, lasts: u64| Window {
+        name: name.parse().expect("a plain id"),
+        checks: [check.parse().expect("a plain id")].into(),
+        labels: BTreeMap::new(),
+        when: When::Each {
+            opens: Schedule::parse(line, "Europe/London").expect("a schedule"),
+            lasts: Duration::from_secs(lasts),
+        },
+    };
+    vec![
+        window("twice", "quick", "20 3,15 * * *", 1800),
+        window("once", "halves", "40 10 * * *", 7200),
+    ]
+}
+
 /// Longer than any simulation: nothing is pruned.
 const FOREVER: Duration = Duration::from_secs(3650 * 86_400);
 
@@ -201,6 +230,10 @@ pub struct Simulation {
     pub chance: Chance,
     /// How many lives the daemon has had.
     pub lives: u64,
+    /// The maintenance windows of the configuration.
+    pub windows: Vec<Window>,
+    /// How many silences, takes and accepted risks there were.
+    pub acts: u64,
     /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
     pub second: Option<Arc<Receiver>>,
     /// The checks that there are.
@@ -210,6 +243,7 @@ pub struct Simulation {
 }
 
 struct Life {
+    shared: Arc<Shared>,
     stop: CancellationToken,
     monitoring: JoinHandle<Result<(), StoreError>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
@@ -245,6 +279,8 @@ impl Simulation {
             store: Arc::new(MemoryStore::new()),
             chance: chance.fork("faults"),
             lives: 0,
+            windows: windows(),
+            acts: 0,
             second: None,
             checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
@@ -304,7 +340,7 @@ impl Simulation {
         shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
         let here = |(id, _, _): &&(&str, &str, bool)| self.checks.contains(id);
         let mut checks: Checks = CHECKS.iter().filter(here).map(|c| self.check(c)).collect();
-        let own = own::check(conditions);
+        let own = own::check(conditions, Vec::new());
         checks.insert(own.id.clone(), own);
         let mut routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
         if self.second.is_some() {
@@ -332,6 +368,7 @@ impl Simulation {
         let (files, files_rx) = watch::channel(BTreeSet::new());
         let (progress, progress_rx) = watch::channel(clock.uptime());
         let told = shared.told.clone();
+        shared.follow(Rules { people: people(), windows: self.windows.clone() });
         let monitor =
             Monitor::new(shared.clone(), checks, Ends { due: due.clone(), inbox, files, progress });
         let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
@@ -346,7 +383,7 @@ impl Simulation {
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
         let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
         let housekeeping = Housekeeping {
-            shared,
+            shared: shared.clone(),
             deliveries: deliveries.clone(),
             monitor: tell.clone(),
             state_directory: "/nowhere".into(),
@@ -362,6 +399,7 @@ impl Simulation {
         });
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         self.life = Some(Life {
+            shared,
             stop,
             monitoring,
             deliveries,
@@ -389,6 +427,7 @@ impl Simulation {
             hold: Duration::ZERO,
             keep: Duration::ZERO,
             labels: BTreeMap::new(),
+            hand_on: people().into_keys().collect(),
         };
         (configured.id.clone(), Arc::new(configured))
     }
@@ -442,6 +481,59 @@ impl Simulation {
             ended.expect("the store can be written");
         }
         self.store = Arc::new(self.store.crash(true));
+    }
+
+    /// A person does something about alerts; while nobody could record it, nothing.
+    pub async fn act(&mut self) {
+        let Some(life) = &self.life else { return };
+        let person = |n: u64| people().into_keys().nth(n as usize).expect("there are two");
+        let by = person(self.chance.below(2));
+        let ahead = |seconds: u64| after(self.clock.now(), Duration::from_secs(60 + seconds));
+        let mut open = Vec::new();
+        let mut silences = Vec::new();
+        life.shared.store.read(&mut |state| {
+            for (subject, of) in &state.subjects {
+                let id = |alert: &Alert| {
+                    alert_id(state.store(), subject, &alert.finding.key, alert.since)
+                };
+                open.extend(of.alerts.0.values().map(id));
+            }
+            let lasting = state.silences.iter().filter(|(_, s)| s.lasts(self.clock.now()));
+            silences = lasting.map(|(id, s)| (*id, s.accepted.is_some())).collect();
+        });
+        let wish = match (self.chance.below(6), open.is_empty(), silences.is_empty()) {
+            (0 | 1, false, _) => {
+                let alert = self.chance.pick(&open).clone();
+                Wish::Take { alert, by, until: ahead(self.chance.below(4 * 3600)) }
+            }
+            (2, false, _) => Wish::Accept {
+                alert: self.chance.pick(&open).clone(),
+                owner: person(0),
+                approver: person(1),
+                until: attestd_core::obligation::today(self.clock.now()),
+                review: None,
+                reference: "RR-1".to_owned(),
+                reason: "simulated".to_owned(),
+            },
+            (3, _, false) => {
+                let (id, accepted) = *self.chance.pick(&silences);
+                Wish::End { id, by, accepted }
+            }
+            _ => {
+                let (check, _, _) = *self.chance.pick(&CHECKS);
+                let check = Some(check.parse().expect("a plain id"));
+                let severe = self.chance.one_in(3).then_some(Severity::Warning);
+                let severities = severe.into_iter().collect();
+                let of = Matcher { check, severities, ..Matcher::default() };
+                let until = ahead(self.chance.below(5 * 3600));
+                Wish::Silence { of, by, until, reason: "simulated".to_owned() }
+            }
+        };
+        // Refused while the clock is not believed, and where the disk fails.
+        if attestd::people::act(&life.shared, wish, 1000).await.is_ok() {
+            self.acts += 1;
+            let _ = life.tell.send(Message::Changed(BTreeSet::new())).await; // the monitor may have ended
+        }
     }
 
     /// The store is lost, and begun again from a backup of its first `size` records, whose checkpoint this key signed.

@@ -40,6 +40,12 @@ fn all_errors_of_a_configuration_are_told_at_once_each_with_its_place() {
 /// A good check, for what else may be wrong.
 const GOOD: &str = "[[check]]\nid = \"a\"\nkind = \"tls\"\nendpoints = [\"localhost:1\"]\n";
 
+/// A person without an address.
+const ANN: &str = "[[person]]\nid = \"ann\"\nname = \"Ann\"\n";
+
+/// The beginning of a maintenance window of that check.
+const WINDOW: &str = "[[maintenance]]\nname = \"patch\"\nchecks = [\"a\"]\n";
+
 #[test]
 fn each_mistake_is_told_with_its_place_and_what_was_expected() {
     for (text, line, says) in [
@@ -90,6 +96,31 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
         (format!("{GOOD}id = \"b\"\n"), 5, "duplicate key"),
         (format!("{GOOD}x = 2026-02-30\n"), 5, ""),
         ("organisation = [".to_owned(), 1, ""),
+        (
+            format!("hand_on = [\"ann\", \"anna\"]\n{GOOD}{ANN}"),
+            1,
+            "there is no [[person]] \"anna\"; did you mean `ann`?",
+        ),
+        (format!("hand_on = [\"ann\", \"ann\"]\n{GOOD}{ANN}"), 1, "\"ann\" is named twice"),
+        (format!("{GOOD}hand_on = [\"ann\"]\n{ANN}"), 5, "`ann` gets no mail"),
+        (format!("{GOOD}{WINDOW}"), 5, "[[maintenance]] needs `from`: when it is open"),
+        (format!("{GOOD}{WINDOW}lasts = \"2h\"\n"), 5, "needs `schedule`"),
+        (format!("{GOOD}{WINDOW}schedule = \"0 2 * *\"\nlasts = \"2h\"\n"), 8, "4 fields"),
+        (format!("{GOOD}{WINDOW}schedule = \"0 2 * * *\"\nlasts = \"8d\"\n"), 9, "7 days at most"),
+        (
+            format!("{GOOD}{WINDOW}schedule = \"0 0 * * *\"\nlasts = \"1d\"\n"),
+            8,
+            "every slot of check `a` falls into this window",
+        ),
+        (format!("{GOOD}{WINDOW}from = 2026-12-24\nuntil = 2026-12-23\n"), 9, "is before `from`"),
+        (format!("{GOOD}{WINDOW}from = 2026-12-24\nuntil = 2027-12-23\n"), 9, "7 days at most"),
+        (format!("{GOOD}{WINDOW}from = \"soon\"\nuntil = 2026-12-23\n"), 8, "is a time such as"),
+        (
+            format!("{GOOD}{WINDOW}from = 2026-12-24\nlasts = \"1d\"\n"),
+            8,
+            "either `schedule` and `lasts`, or `from` and `until`",
+        ),
+        (format!("{GOOD}{}", WINDOW.replace("[\"a\"]", "[\"b\"]")), 7, "there is no check \"b\""),
     ] {
         let said = check_config(&text);
         assert_eq!(said.code, Some(1), "{text}\n{}", said.err);
@@ -132,6 +163,11 @@ fn warnings_are_told_and_stop_nothing() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.ends_with("attestd.toml is good: 1 check.\n"), "{}", said.out);
     assert!(said.err.contains("no person will be told"), "{}", said.err);
+    let window = WINDOW.replace("checks = [\"a\"]", "labels = { team = \"wbe\" }");
+    let window = format!("{GOOD}{window}schedule = \"0 2 * * *\"\nlasts = \"2h\"\n");
+    let said = check_config(&window);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("no check is within this window"), "{}", said.err);
     let nothing =
         "[[otlp]]\nname = \"c\"\nendpoint = \"http://c:4318\"\nlabels = { team = \"web\" }\n";
     let said = check_config(&format!("{GOOD}{nothing}"));

@@ -85,6 +85,10 @@ control_socket = \"/run/attestd/control.sock\"
 # Runs at once.
 #concurrency = 16
 
+# Who is told, in this order, where several are: a Critical that nobody took (`attestd take`) within a working day, or a
+# Warning within five, goes to the next of them too. All get mail; a check may have an order of its own.
+#hand_on = [\"isms-owner\", \"isms-deputy\"]
+
 [organisation]
 name = \"Example Health Systems Ltd\"
 
@@ -94,6 +98,11 @@ name = \"Example Health Systems Ltd\"
 id = \"isms-owner\"
 name = \"The ISMS owner\"
 email = \"isms@example.org\"
+
+#[[person]]
+#id = \"isms-deputy\"
+#name = \"The deputy\"
+#email = \"deputy@example.org\"
 
 # --- Checks: at least one, or there is nothing to run ---------------------------------------------
 #
@@ -116,6 +125,15 @@ const SAMPLE_TAIL: &str = "
 #date = 2027-07-31
 #source = \"letter of NHS England of 2027-05-01\"
 #authorised_by = \"isms-owner\"
+
+# --- Maintenance: checks that pause ----------------------------------------------------------------
+
+# While a window is open its checks do not look, and their slots are recorded as paused; they look once it is closed.
+#[[maintenance]]
+#name = \"patch-night\"
+#checks = [\"portal-certificate\"]      # or labels = { team = \"web\" }
+#schedule = \"0 2 * * SUN\"             # or from = 2026-12-24T18:00:00 and until = 2026-12-27T06:00:00
+#lasts = \"2h\"
 
 # --- Retention: how long what was seen is kept -------------------------------------------------------
 
@@ -184,7 +202,7 @@ const SAMPLE_TAIL: &str = "
 #credential = \"mail-password\"        # LoadCredential=mail-password:...
 # auth = \"xoauth2\" says that the credential (or `token_file`) is an access token, renewed by something else.
 #from = \"attestd@example.org\"
-#to = [\"isms-owner\"]
+#to = [\"isms-owner\", \"isms-deputy\"]
 
 # Who is told when another destination takes nothing: after 15 minutes where a Critical alert waits, else after 4 hours. One
 # or several names, whatever their rules say; a person is \"mail:ID\". The journal is told too.

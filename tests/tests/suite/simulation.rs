@@ -4,15 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use attestd_core::event::{Change, event_id};
-use attestd_core::record::{Record, Run};
+use attestd_core::act::Silence;
+use attestd_core::alert::Phase;
+use attestd_core::event::{Change, alert_id, event_id};
+use attestd_core::maintenance::pause;
+use attestd_core::record::{Record, Run, Why};
 use attestd_core::store::Store;
+use attestd_core::time::Clock;
 use attestd_core::{Status, Subject, Timestamp};
 use attestd_tests::sim::quiet;
 use attestd_tests::sim::world::Simulation;
 
 /// Simulated days in CI, one a seed.
 const SEEDS: u64 = 200;
+/// Every so many seeds another day follows, at whose end every silence is over.
+const ANOTHER_DAY: u64 = 16;
 
 fn days(seeds: std::ops::RangeInclusive<u64>) -> Counts {
     quiet();
@@ -52,6 +58,12 @@ struct Counts {
     events: u64,
     repeats: u64,
     lives: u64,
+    /// What people did, what was recorded and told to nobody, and slots that a window paused.
+    acts: u64,
+    muted: u64,
+    paused: u64,
+    /// Alerts held against what the receiver knows of them.
+    held: u64,
 }
 
 impl Counts {
@@ -62,6 +74,10 @@ impl Counts {
         self.events += other.events;
         self.repeats += other.repeats;
         self.lives += other.lives;
+        self.acts += other.acts;
+        self.muted += other.muted;
+        self.paused += other.paused;
+        self.held += other.held;
     }
 }
 
@@ -93,6 +109,7 @@ async fn day(seed: u64) -> Counts {
                 sim.clock.jump(ahead);
             }
             6 => sim.clock.jump(-120),
+            8..=19 => sim.act().await,
             7 => {
                 // A wrong clock, set right again after a while, or vouched for.
                 sim.clock.jump(3 * 86_400);
@@ -108,8 +125,55 @@ async fn day(seed: u64) -> Counts {
     sim.receiver.calm();
     sim.pass(Duration::from_secs(3600)).await;
     sim.write_accepted().await;
+    let known = knows(seed, &sim);
+    let mut over = 0;
+    if seed.is_multiple_of(ANOTHER_DAY) {
+        // Every silence is over a day later.
+        sim.pass(Duration::from_secs(25 * 3600)).await;
+        sim.write_accepted().await;
+        over = knows(seed, &sim);
+    }
     sim.stop().await;
-    hold(seed, &sim)
+    let mut counts = hold(seed, &sim);
+    counts.held += known + over;
+    counts
+}
+
+/// What the receiver knows is what fires: nothing is lost over a silence, nothing stays open for ever, and of what is
+/// silenced it knows what was so before. Says how many alerts were held against it.
+fn knows(seed: u64, sim: &Simulation) -> u64 {
+    let has = sim.receiver.has.lock().expect("whole");
+    let mut newest = BTreeMap::new();
+    for id in sim.receiver.order.lock().expect("whole").iter() {
+        newest.insert(has[id].alert_id.clone(), has[id].clone());
+    }
+    newest.retain(|_, accepted| !accepted.change.closes());
+    let (now, mut held) = (sim.clock.now(), 0);
+    sim.store.read(&mut |state| {
+        for (subject, of) in &state.subjects {
+            for alert in of.alerts.0.values().filter(|alert| alert.phase == Phase::Firing) {
+                let key = &alert.finding.key;
+                let known = newest.remove(&alert_id(state.store(), subject, key, alert.since));
+                let covers = |s: &&Silence| {
+                    let labels = BTreeMap::new();
+                    let about = s.of.is_about(subject, &of.kind, &labels);
+                    s.lasts(now) && about && s.of.covers(&alert.finding)
+                };
+                let silent = state.silences.values().any(|silence| covers(&silence));
+                let severity = known.map(|known| known.finding.severity);
+                assert_eq!(severity, alert.told.as_ref().map(|told| told.severity), "seed {seed}");
+                assert!(
+                    silent || severity == Some(alert.finding.severity),
+                    "seed {seed}: lost over a silence: {subject} {alert:?}, known as {severity:?}"
+                );
+                held += 1;
+            }
+        }
+    });
+    // That coverage was reduced is told once, and is no alert that lasts.
+    newest.retain(|_, accepted| accepted.change != Change::Retired);
+    assert!(newest.is_empty(), "seed {seed}: open for ever: {newest:?}");
+    held
 }
 
 fn hold(seed: u64, sim: &Simulation) -> Counts {
@@ -118,10 +182,11 @@ fn hold(seed: u64, sim: &Simulation) -> Counts {
     sim.store.read(&mut |state| (size, waiting) = (state.size, state.outbox.len()));
     assert_eq!(waiting, 0, "seed {seed}: with a calm receiver the outbox empties");
     let records: Vec<Record> = (0..size).map(|n| sim.store.record(n).expect("a record")).collect();
-    let mut counts = Counts { records: size, lives: sim.lives, ..Counts::default() };
+    let mut counts =
+        Counts { records: size, lives: sim.lives, acts: sim.acts, ..Counts::default() };
     counts.repeats = *sim.receiver.repeats.lock().expect("whole");
     passes_were_seen(seed, &records, &mut counts);
-    slots_have_one_outcome(seed, &records, &mut counts);
+    slots_have_one_outcome(seed, &records, sim, &mut counts);
     events_arrived(seed, &records, sim, &mut counts);
     counts
 }
@@ -151,7 +216,7 @@ fn passes_were_seen(seed: u64, records: &[Record], counts: &mut Counts) {
 }
 
 /// Every slot from a subject's first promise to its last record is a run's, a `same`'s, or in a missed range: once.
-fn slots_have_one_outcome(seed: u64, records: &[Record], counts: &mut Counts) {
+fn slots_have_one_outcome(seed: u64, records: &[Record], sim: &Simulation, counts: &mut Counts) {
     let mut next: BTreeMap<Subject, Timestamp> = BTreeMap::new();
     let mut whole: BTreeMap<u64, &Run> = BTreeMap::new();
     for (index, record) in (0..).zip(records) {
@@ -162,6 +227,14 @@ fn slots_have_one_outcome(seed: u64, records: &[Record], counts: &mut Counts) {
             }
             Record::Same(same) => (&whole[&same.of].subject, same.slot, same.slot, same.next),
             Record::Missed(missed) => {
+                if missed.why == Why::Paused {
+                    let check = &missed.subject.check;
+                    let pause = |at| pause(&sim.windows, check, &BTreeMap::new(), at);
+                    let open = pause(missed.to).or(pause(missed.at));
+                    let name = open.map(|(window, _)| window.name.to_string());
+                    assert_eq!(name, missed.window, "seed {seed}: record {index} pauses");
+                    counts.paused += missed.count.expect("counted");
+                }
                 (&missed.subject, Some(missed.from), Some(missed.to), missed.next)
             }
             Record::Retired(retired) => {
@@ -202,6 +275,8 @@ fn events_arrived(seed: u64, records: &[Record], sim: &Simulation, counts: &mut 
     for (index, record) in (0..).zip(records) {
         let Some((_, _, _, events)) = record.events() else { continue };
         for (ordinal, event) in events.iter().enumerate() {
+            counts.muted += u64::from(event.muted);
+            assert!(!event.muted || event.to.is_empty(), "seed {seed}: told though silenced");
             assert_ne!(event.change, Change::Restated, "seed {seed}: nobody knew less than is so");
             for to in &event.to {
                 counts.events += 1;
@@ -246,4 +321,9 @@ fn two_hundred_days_lose_nothing_and_pass_nothing_unseen() {
         counts.slots > 50_000 && counts.events > 2_000 && counts.lives > 2 * SEEDS,
         "{counts:?}"
     );
+    assert!(
+        counts.acts > 10 * SEEDS && counts.muted > 1_000 && counts.paused > 1_000,
+        "{counts:?}"
+    );
+    assert!(counts.held > SEEDS, "{counts:?}");
 }

@@ -43,18 +43,20 @@ fn means(change: Change) -> &'static str {
         Change::Eased => "its severity fell",
         Change::Reminded => "a further lead time was reached",
         Change::Repeated => "it still fires",
+        Change::HandedOn => "nobody took it in time: the next person is told too",
         Change::Resolved => "what it was about was seen, and is well again",
         Change::Retired => "its subject left the configuration",
         Change::Restated => "it fires, which this destination was not told, or not so",
     }
 }
 
-const CHANGES: [Change; 8] = [
+const CHANGES: [Change; 9] = [
     Change::Opened,
     Change::Worsened,
     Change::Eased,
     Change::Reminded,
     Change::Repeated,
+    Change::HandedOn,
     Change::Resolved,
     Change::Retired,
     Change::Restated,

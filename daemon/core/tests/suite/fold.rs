@@ -134,7 +134,8 @@ impl Log {
             Write::Missed { subject, count } => {
                 let (subject, count, next) = (named(subject), *count, Some(now));
                 let why = Why::NotRunning;
-                Record::Missed(Missed { at: now, subject, from: now, to: now, count, why, next })
+                let (from, to, window) = (now, now, None);
+                Record::Missed(Missed { at: now, subject, from, to, count, why, window, next })
             }
             Write::Ticked { subject, events } => Record::Ticked(ticked(subject, events)),
             Write::Retired { subject, events } => Record::Retired(ticked(subject, events)),
@@ -187,14 +188,10 @@ fn name(text: &str) -> DestinationName {
 }
 
 fn events_of(events: &[Event]) -> Vec<AlertEvent> {
-    let event = |event: &Event| AlertEvent {
-        change: event.change,
-        finding: bad(Some(event.component), event.severity).tier(event.tier),
-        worst: event.severity,
-        since: at(START),
-        number: (event.change == Change::Repeated).then_some(1),
-        labels: BTreeMap::new(),
-        to: Vec::new(),
+    let event = |event: &Event| {
+        let finding = bad(Some(event.component), event.severity).tier(event.tier);
+        let number = (event.change == Change::Repeated).then_some(1);
+        AlertEvent { number, ..AlertEvent::new(event.change, finding, event.severity, at(START)) }
     };
     let mut keys = BTreeSet::new();
     events.iter().filter(|e| keys.insert(e.component)).map(event).collect()
@@ -477,15 +474,7 @@ fn a_status_is_believed_from_its_run_until_it_is_stale() {
 
 #[test]
 fn people_are_told_of_what_they_must_not_miss() {
-    let event = |finding: attestd_core::Finding, worst| AlertEvent {
-        change: Change::Opened,
-        finding,
-        worst,
-        since: at(START),
-        number: None,
-        labels: BTreeMap::new(),
-        to: Vec::new(),
-    };
+    let event = |finding, worst| AlertEvent::new(Change::Opened, finding, worst, at(START));
     let warning = || bad(None, Severity::Warning);
     for (event, people, says) in [
         (event(warning(), Severity::Warning), false, "a Warning is for machines"),

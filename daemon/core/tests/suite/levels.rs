@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestd_core::alert::{Alert, Alerts, Phase};
+use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::event::{AlertEvent, Only, Route, Takes};
 use attestd_core::level::{self, Differences};
 use attestd_core::name::DestinationName;
@@ -70,15 +70,8 @@ fn state(told: &str, so: &str, route: Route) -> (State, Vec<Record>) {
         let words: Vec<&str> = event.split(' ').collect();
         let change = serde_json::from_value(words[0].into()).expect("a change");
         let finding = finding(words[1]);
-        let event = AlertEvent {
-            change,
-            worst: finding.severity,
-            finding,
-            since: now(),
-            number: None,
-            labels: BTreeMap::new(),
-            to: Vec::new(),
-        };
+        let worst = finding.severity;
+        let event = AlertEvent::new(change, finding, worst, now());
         append(&mut state, Record::Ticked(ticked(Vec::new(), vec![event])));
         let queue = state.outbox.0.get_mut(&collector()).expect("it was told");
         let newest = queue.newest;
@@ -92,12 +85,20 @@ fn state(told: &str, so: &str, route: Route) -> (State, Vec<Record>) {
         let finding = finding(word);
         Alert {
             worst: finding.severity,
-            finding,
             phase: Phase::Firing,
             since: now(),
             absent_since: None,
-            told: Some(now()),
+            told: Some(Told {
+                at: now(),
+                severity: finding.severity,
+                tier: finding.tier,
+                worst: finding.severity,
+                not_yet: Vec::new(),
+            }),
+            waits_since: None,
+            handed_on: 0,
             repeats: 0,
+            finding,
         }
     };
     match so {
@@ -135,6 +136,29 @@ fn told(mut state: State, records: &[Record]) -> Vec<String> {
     assert_eq!(state.subjects, before, "what is so stays so");
     assert_eq!(level::differences(&state), Differences::default(), "and is told once");
     words
+}
+
+#[test]
+fn who_was_not_told_on_purpose_is_not_told_anew() {
+    for (told, not_yet, person, expected, why) in [
+        (true, false, true, 1, "who lost what it was told is told"),
+        (false, false, true, 0, "what is silenced is told to nobody"),
+        (true, true, true, 0, "whose turn has not come is not told"),
+        (true, true, false, 1, "a machine has no turn"),
+    ] {
+        let name = if person { "mail:ann" } else { "collector" };
+        let route = Route::new(name.parse().expect("a name"), Takes::Everything);
+        let (mut state, _) = state("", "W", route);
+        for of in state.subjects.values_mut() {
+            for alert in of.alerts.0.values_mut() {
+                let ann = not_yet.then(|| "ann".parse().expect("an id"));
+                alert.told = alert.told.take().filter(|_| told);
+                alert.told.iter_mut().for_each(|told| told.not_yet.extend(ann.clone()));
+            }
+        }
+        let fires = level::differences(&state).fires.into_values().flatten().count();
+        assert_eq!(fires, expected, "{why}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod obligations;
 mod reading;
 mod records;
 mod scripts;
+mod silences;
 mod slots;
 mod stories;
 mod words;

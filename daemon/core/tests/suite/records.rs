@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use attestd_core::alert::{Alert, Alerts, Phase};
+use attestd_core::act::{Act, Approval, Matcher, Silence};
+use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Takes};
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Configured, Missed, Record, Recorded, Recovered, Restated, Run, Same, Start, Ticked,
-    Why,
+    Accepted, Acted, Configured, Missed, Record, Recorded, Recovered, Restated, Run, Same, Start,
+    Ticked, Why,
 };
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
@@ -113,13 +114,21 @@ fn alerts() -> BoxedStrategy<Alerts> {
     let times = (timestamp(), prop::option::of(timestamp()), prop::option::of(timestamp()));
     let alert = (finding(), phase, times, severity(), 0..9_u32).prop_map(
         |(finding, phase, (since, absent_since, told), worst, repeats)| Alert {
+            told: told.map(|at| Told {
+                at,
+                severity: worst,
+                tier: finding.tier,
+                worst,
+                not_yet: Vec::new(),
+            }),
             finding,
             phase,
             since,
             worst,
             absent_since,
-            told,
             repeats,
+            waits_since: told,
+            handed_on: repeats,
         },
     );
     prop::collection::vec(alert, 0..3).prop_map(Alerts::from).boxed()
@@ -132,6 +141,7 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
         Change::Eased,
         Change::Reminded,
         Change::Repeated,
+        Change::HandedOn,
         Change::Resolved,
         Change::Retired,
     ]);
@@ -147,13 +157,14 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
         prop::collection::vec(to, 0..3),
     )
         .prop_map(|(change, finding, worst, since, number, labels, to)| AlertEvent {
-            change,
-            finding,
-            worst,
-            since,
             number,
+            muted: to.is_empty(),
+            with: number.map(|_| "sam".parse().expect("an id")),
+            taken_until: number.map(|_| since),
+            not_yet: number.iter().map(|_| "alex".parse().expect("an id")).collect(),
             labels,
             to,
+            ..AlertEvent::new(change, finding, worst, since)
         });
     prop::collection::vec(event, 0..3).boxed()
 }
@@ -219,6 +230,29 @@ fn run() -> BoxedStrategy<Run> {
         .boxed()
 }
 
+fn act() -> BoxedStrategy<Act> {
+    let person = |name: &str| name.parse().expect("an id");
+    let take = (finding(), timestamp())
+        .prop_map(|(finding, until)| Act::Take { alert: finding.key, until });
+    let times = (timestamp(), timestamp());
+    let silence = (times, finding(), labels(), ".{0,30}", any::<bool>()).prop_map(
+        move |((since, until), finding, labels, reason, accepted)| {
+            let code = accepted.then_some(finding.key.code);
+            let component = finding.key.component;
+            let severities = [finding.severity].into();
+            let of = Matcher { code, component, labels, severities, ..Matcher::default() };
+            let accepted = accepted.then(|| Approval {
+                approver: person("sam"),
+                reference: reason.clone(),
+                review: jiff::civil::date(2027, 1, 31),
+            });
+            let by = person("alex");
+            Act::Silence(Box::new(Silence { by, since, until, of, reason, accepted }))
+        },
+    );
+    prop_oneof![take, silence, any::<u64>().prop_map(|of| Act::End { of })].boxed()
+}
+
 fn record() -> BoxedStrategy<Record> {
     let optional = || prop::option::of(timestamp());
     let same = (
@@ -233,7 +267,7 @@ fn record() -> BoxedStrategy<Record> {
         .prop_map(|(at, of, trigger, slot, late_s, next, stale_at)| {
             Record::Same(Same { at, of, trigger, slot, late_s, next, stale_at })
         });
-    let why = prop::sample::select(vec![Why::NotRunning, Why::Overlap, Why::Stopped]);
+    let why = prop::sample::select(vec![Why::NotRunning, Why::Overlap, Why::Stopped, Why::Paused]);
     let missed = (
         timestamp(),
         a_subject(),
@@ -244,7 +278,8 @@ fn record() -> BoxedStrategy<Record> {
         optional(),
     )
         .prop_map(|(at, subject, from, to, count, why, next)| {
-            Record::Missed(Missed { at, subject, from, to, count, why, next })
+            let window = (why == Why::Paused).then(|| "patch-night".to_owned());
+            Record::Missed(Missed { at, subject, from, to, count, why, window, next })
         });
     let ticked = || {
         (timestamp(), a_subject(), status(), alerts(), events()).prop_map(
@@ -331,7 +366,12 @@ fn record() -> BoxedStrategy<Record> {
     });
     let recovered = (timestamp(), prop::collection::vec(".{0,30}", 0..3))
         .prop_map(|(at, what)| Record::Recovered(Recovered { at, what }));
+    let acted = (timestamp(), a_subject(), act()).prop_map(|(at, subject, act)| {
+        let by = "alex".parse().expect("an id");
+        Record::Acted(Acted { at, subject, by, uid: 1000, act })
+    });
     prop_oneof![
+        1 => acted,
         4 => run().prop_map(|run| Record::Run(Box::new(run))),
         1 => same,
         1 => missed,
@@ -389,6 +429,7 @@ fn typical_same() -> Same {
 #[test]
 fn the_records_written_most_are_small() {
     let missed = Missed {
+        window: None,
         at: at("2026-11-22T12:00:03.123456789Z"),
         subject: subject("certificates/portal.example.org:443"),
         from: at("2026-11-21T18:00:00Z"),

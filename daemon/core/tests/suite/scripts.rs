@@ -271,6 +271,7 @@ impl World {
     /// The grammar of events: opened, then changes that are true, then an end for a reason.
     fn hear(&mut self, event: &AlertEvent, retiring: bool) {
         let (now, script) = (self.now, &self.script);
+        assert!(!event.muted, "nothing is silenced: {script:?}");
         let past =
             self.past.get_mut(&event.finding.key).expect("nothing is told of what never was");
         assert_eq!(past.finding.as_ref(), Some(&without_values(&event.finding)), "{script:?}");
@@ -311,6 +312,7 @@ impl World {
                 assert!(between(well, now) >= self.keep, "resolved before its keep: {script:?}");
             }
             Change::Retired => assert!(retiring, "{script:?}"),
+            Change::HandedOn => panic!("there is nobody to hand it on to: {script:?}"),
             Change::Restated => panic!("the machine restates nothing: {script:?}"),
         }
         let repeats = if event.change == Change::Repeated { told.repeats + 1 } else { 0 };
@@ -384,9 +386,14 @@ impl World {
                 Phase::Pending { fires_at } => Some(ago(fires_at)),
                 Phase::Firing => None,
             };
-            let times = (ago(alert.since), alert.absent_since.map(ago), alert.told.map(ago));
+            let times = (
+                ago(alert.since),
+                alert.absent_since.map(ago),
+                alert.told.as_ref().map(|told| ago(told.at)),
+            );
             let finding = (alert.finding.severity, alert.finding.tier, alert.worst, alert.repeats);
-            (key, fires_at, times, finding).hash(&mut hasher);
+            let told = alert.told.as_ref().map(|told| (told.severity, told.tier, told.worst));
+            (key, fires_at, times, finding, told).hash(&mut hasher);
         }
         for (key, past) in &self.past {
             let finding = past.finding.as_ref().map(|f| (f.severity, f.tier));
@@ -447,7 +454,8 @@ fn the_machine_knows_only_distances_from_now() {
             let mut alerts = alerts.clone();
             for alert in alerts.0.values_mut() {
                 alert.since += far;
-                alert.told = alert.told.map(|at| at + far);
+                alert.told.iter_mut().for_each(|told| told.at += far);
+                alert.waits_since = alert.waits_since.map(|at| at + far);
                 alert.absent_since = alert.absent_since.map(|at| at + far);
                 if let Phase::Pending { fires_at } = &mut alert.phase {
                     *fires_at += far;

@@ -3,13 +3,16 @@
 //! A story is a line of moments (`10m found C`), between which the machine is ticked at each deadline it reports, as the
 //! monitor does. `found W` is a Warning about `leaf`, `found W14` one with a lead time, `found whole:C` one about the
 //! target as a whole; `unseen leaf` is seen but for that part; `wait` lets time pass, `wake` ends a sleep without ticks.
+//! `silence 5h`, `silence W 5h` and `take 2d` last so long from then; `end` ends every silence; `order 2` says how many
+//! people there are to hand on to. What is recorded and told to nobody is drawn in brackets.
 
 use std::time::Duration;
 
-use attestd_core::alert::{Alerts, Input, next_deadline, step};
+use attestd_core::act::{Matcher, Silence, Taken};
+use attestd_core::alert::{Alerts, Input, People, Policy, next_deadline, step};
 use attestd_core::event::AlertEvent;
 use attestd_core::time::{after, between};
-use attestd_core::{Finding, Severity, Tier, Timestamp};
+use attestd_core::{Finding, PersonId, Severity, Tier, Timestamp};
 
 use crate::words::{at, bad, judged, observation, policy, unseen, unseen_whole};
 
@@ -164,6 +167,146 @@ fn what_happened_decides_what_is_told() {
     }
 }
 
+#[test]
+fn what_is_silenced_is_told_when_the_silence_is_over_and_no_more_than_that() {
+    for (says, keep, happened, told) in [
+        (
+            "what opens and is resolved within a silence is never told",
+            "0m",
+            "0m silence 5h | 1h found C | 2h clear | 1d wait",
+            "1h (opened C) | 2h (resolved C)",
+        ),
+        (
+            "what opened within a silence and lasts is told when it is over",
+            "0m",
+            "0m silence 5h | 1h found W | 6h wait",
+            "1h (opened W) | 5h opened W",
+        ),
+        (
+            "what changed within it is told as the one difference",
+            "0m",
+            "0m found W | 1h silence 5h | 2h found C | 7h wait",
+            "0m opened W | 2h (worsened C) | 6h worsened C",
+        ),
+        (
+            "where nothing changed nothing is told, and repeats go on",
+            "0m",
+            "0m found W | 1h silence 5h | 2h found C | 3h found W | 25h wait",
+            "0m opened W | 2h (worsened C) | 3h (eased W) | 1d repeated W #1",
+        ),
+        (
+            "repeats wait for its end, and are one then",
+            "0m",
+            "0m found C | 1h silence 3d | 4d wait",
+            "0m opened C | 73h repeated C #1 | 77h repeated C #2 | 81h repeated C #3 | 85h repeated C #4 | 89h repeated C #5 | 93h repeated C #6",
+        ),
+        (
+            "the end of what was told to be open is always told",
+            "0m",
+            "0m found W | 1h silence 5h | 2h clear | 3h found W | 7h wait",
+            "0m opened W | 2h resolved W | 3h (opened W) | 6h opened W",
+        ),
+        (
+            "so is its leaving; of what nobody knows, nothing is told",
+            "0m",
+            "0m found leaf:W | 1h silence 5h | 2h found leaf:W ca:W | 3h retired",
+            "0m opened W | 2h (ca opened W) | 3h (ca retired W) | 3h retired W",
+        ),
+        (
+            "a silence of Warnings ends for what becomes Critical, which is opened for those outside",
+            "0m",
+            "0m silence W 5h | 1h found W | 2h found C | 3h clear",
+            "1h (opened W) | 2h opened C | 3h resolved C",
+        ),
+        (
+            "ended early, it tells at once",
+            "0m",
+            "0m silence 5h | 1h found W | 2h end | 3h wait",
+            "1h (opened W) | 2h opened W",
+        ),
+        (
+            "of two silences the longer counts",
+            "0m",
+            "0m silence 5h | 1h silence 2h | 2h found W | 6h wait",
+            "2h (opened W) | 5h opened W",
+        ),
+        (
+            "a lead time that is reached within it is told after it, the innermost only",
+            "0m",
+            "0m found W30 | 1d silence 40d | 16d found W14 | 27d found C3 | 42d wait",
+            "0m opened W30 | 16d (reminded W14) | 27d (worsened C3) | 41d worsened C3",
+        ),
+        (
+            "with keep, an end within the silence is not told where its beginning was not",
+            "2h",
+            "0m silence 5h | 1h found W | 2h clear | 6h wait",
+            "1h (opened W) | 4h (resolved W)",
+        ),
+    ] {
+        assert_eq!(tell(happened, "0m", keep), told, "{says}: {happened}");
+    }
+}
+
+#[test]
+fn what_is_taken_comes_back_and_what_is_not_goes_to_the_next_person() {
+    // The stories begin on a Sunday at 09:00: a working day of it is over on Tuesday at 00:00, which is after 39 h.
+    for (says, happened, told) in [
+        (
+            "who took it is left alone until the date, and then it comes back",
+            "0m found C | 1h take 2d | 50h wait",
+            "0m opened C | 49h repeated C #1",
+        ),
+        (
+            "what is taken still tells what changes",
+            "0m found W | 1h take 3d | 2h found C | 3h clear",
+            "0m opened W | 2h worsened C with p0 | 3h resolved C with p0",
+        ),
+        (
+            "a Notice, which is not repeated, comes back too",
+            "0m found N | 1h take 2d | 60d wait",
+            "0m opened N | 49h repeated N #1",
+        ),
+        (
+            "so does an obligation, whose lead times go on",
+            "0m found W30 | 1h take 30d | 16d found W14 | 31d wait",
+            "0m opened W30 | 16d reminded W14 with p0 | 721h repeated W14 #1",
+        ),
+        (
+            "what was taken and is over is nobody's when it begins again",
+            "0m found W | 1h take 9d | 2h clear | 3h found W | 28h wait",
+            "0m opened W | 2h resolved W with p0 | 3h opened W | 27h repeated W #1",
+        ),
+        (
+            "a Critical that nobody took goes to the next after a working day, and to the last",
+            "0m order 3 | 0m found C | 38h wake | 39h wake | 62h wake | 63h wake | 30d wake",
+            "0m opened C | 38h repeated C #1 | 39h handed_on C with p1 | 62h repeated C #2 with p1 | 63h handed_on C with p2 | 30d repeated C #3 with p2",
+        ),
+        (
+            "a Warning after five",
+            "0m order 2 | 0m found W | 182h wake | 183h wake",
+            "0m opened W | 182h repeated W #1 | 183h handed_on W with p1",
+        ),
+        ("a Notice never", "0m order 2 | 0m found N | 60d wait", "0m opened N"),
+        (
+            "what was taken goes on a working day after it came back",
+            "0m order 2 | 0m found C | 1h take 4d | 97h wake | 120h wake | 121h wake",
+            "0m opened C | 97h repeated C #1 | 5d repeated C #2 | 121h handed_on C with p1",
+        ),
+        (
+            "so does what was silenced",
+            "0m order 2 | 0m found C | 1h silence 4d | 97h wake | 120h wake | 121h wake",
+            "0m opened C | 97h repeated C #1 | 5d repeated C #2 | 121h handed_on C with p1",
+        ),
+        (
+            "what is told at that moment anyway hands it on",
+            "0m order 2 | 0m found C3 | 39h found C-1 | 30d wait",
+            "0m opened C3 | 39h reminded C-1 with p1",
+        ),
+    ] {
+        assert_eq!(tell(happened, "0m", "0m"), told, "{says}: {happened}");
+    }
+}
+
 /// Plays the line of moments, and draws what is told.
 fn tell(happened: &str, hold: &str, keep: &str) -> String {
     let mut world = World {
@@ -171,6 +314,7 @@ fn tell(happened: &str, hold: &str, keep: &str) -> String {
         keep: time(keep),
         network_down: false,
         alerts: Alerts::default(),
+        people: People::default(),
         told: Vec::new(),
     };
     for moment in happened.split(" | ") {
@@ -185,6 +329,7 @@ struct World {
     keep: Duration,
     network_down: bool,
     alerts: Alerts,
+    people: People,
     told: Vec<String>,
 }
 
@@ -208,19 +353,53 @@ impl World {
                 self.network_down = state == "down";
                 return self.step(Input::Tick, now);
             }
+            ("silence" | "take" | "end" | "order", rest) => {
+                self.act(verb, rest, now);
+                return self.step(Input::Tick, now);
+            }
             ("wait" | "wake", _) => return self.step(Input::Tick, now),
             (other, _) => panic!("no story says {other:?}"),
         };
         self.step(Input::Observed(&observation(outcome, now)), now);
     }
 
+    fn act(&mut self, verb: &str, rest: &str, now: Timestamp) {
+        let person = |n: usize| -> PersonId { format!("p{n}").parse().expect("an id") };
+        let until = || after(now, time(rest.rsplit(' ').next().expect("a time")));
+        match verb {
+            "order" => {
+                self.people.order = (0..rest.parse().expect("a number")).map(person).collect()
+            }
+            "end" => self.people.silences.iter_mut().for_each(|s| s.until = s.until.min(now)),
+            "take" => {
+                let taken = Taken { by: person(0), until: until() };
+                let all = self.alerts.0.keys().map(|key| (key.clone(), taken.clone()));
+                self.people.taken.extend(all);
+            }
+            _ => {
+                let severities = rest.starts_with('W').then_some(Severity::Warning);
+                let of =
+                    Matcher { severities: severities.into_iter().collect(), ..Matcher::default() };
+                let (by, reason) = (person(0), String::new());
+                let silence =
+                    Silence { by, since: now, until: until(), of, reason, accepted: None };
+                self.people.silences.push(silence);
+            }
+        }
+    }
+
+    fn policy(&self, now: Timestamp) -> Policy {
+        let policy = policy(self.hold, self.keep, self.network_down, now);
+        Policy { people: self.people.clone(), ..policy }
+    }
+
     fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        next_deadline(&self.alerts, &policy(self.hold, self.keep, self.network_down, now))
+        next_deadline(&self.alerts, &self.policy(now))
     }
 
     fn step(&mut self, input: Input<'_>, now: Timestamp) {
-        let policy = policy(self.hold, self.keep, self.network_down, now);
-        let (alerts, events) = step(&self.alerts, input, &policy, now);
+        let (alerts, events) = step(&self.alerts, input, &self.policy(now), now);
+        self.people.taken.retain(|key, _| alerts.0.contains_key(key)); // as the state does
         self.alerts = alerts;
         self.told.extend(events.iter().map(|event| draw(event, now)));
     }
@@ -258,7 +437,9 @@ fn draw(event: &AlertEvent, now: Timestamp) -> String {
     let severity = event.finding.severity.as_str()[..1].to_uppercase();
     let tier = event.finding.tier.map_or(String::new(), |tier| tier.0.to_string());
     let number = event.number.map_or(String::new(), |n| format!(" #{n}"));
-    format!("{when} {about}{} {severity}{tier}{number}", event.change.as_str())
+    let with = event.with.as_ref().map_or(String::new(), |with| format!(" with {with}"));
+    let says = format!("{about}{} {severity}{tier}{number}{with}", event.change.as_str());
+    if event.muted { format!("{when} ({says})") } else { format!("{when} {says}") }
 }
 
 /// `15m`, `2h`, `3d`, and nothing as `0m`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attestd_core::alert::Policy;
+use attestd_core::alert::{People, Policy};
 use attestd_core::time::after;
 use attestd_core::{
     Component, Evidence, Finding, FindingSpec, Judgement, Means, Observation, Outcome, Reason,
@@ -73,5 +73,6 @@ pub fn policy(hold: Duration, keep: Duration, network_down: bool, now: Timestamp
         not_seen_fires_at: after(now, NOT_SEEN_AFTER),
         not_seen_severity: Severity::Warning,
         network_down,
+        people: People::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd_core::alert::{Alert, Phase};
+use attestd_core::alert::{Alert, Phase, Told};
 use attestd_core::event::{AlertEvent, Change, Delivery, Route, Takes};
 use attestd_core::finding::Severity;
 use attestd_core::store::Store;
@@ -138,8 +138,10 @@ fn alert(severity: Severity) -> Alert {
         since,
         worst: severity,
         absent_since: None,
-        told: None,
+        told: Some(Told { at: since, severity, tier: None, worst: severity, not_yet: Vec::new() }),
         repeats: 0,
+        waits_since: None,
+        handed_on: 0,
     }
 }
 

@@ -70,15 +70,7 @@ pub(super) fn event(component: &str, at: Timestamp) -> AlertEvent {
         tier: None,
         values: BTreeMap::new(),
     };
-    AlertEvent {
-        change: Change::Opened,
-        finding,
-        worst: Severity::Critical,
-        since: at,
-        number: None,
-        labels: BTreeMap::new(),
-        to: Vec::new(),
-    }
+    AlertEvent::new(Change::Opened, finding, Severity::Critical, at)
 }
 
 /// Reads settings from text; gives what was read and every problem's words.

@@ -14,7 +14,17 @@ const PID_MAX: u64 = 20;
 
 /// Held for as long as it lives; the kernel gives it back when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// A process that is being started beside us has our open files too, until it becomes another program: closing ours
+    /// would leave it the lock for that moment.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "The lock goes when its file is closed.");
+        }
+    }
+}
 
 /// Takes the lock, or says who has it.
 pub(crate) fn take(directory: &Path) -> Result<Lock, OpenError> {

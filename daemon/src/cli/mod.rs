@@ -19,6 +19,7 @@ mod say;
 mod show;
 mod show_alerts;
 mod signed;
+mod simulate;
 mod status;
 mod when;
 
@@ -122,6 +123,14 @@ enum Verb {
     /// Show what waits to be told, or discard it
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    /// Show what is to come if nothing changes: what will be told, when, and to whom
+    ///
+    /// Plays every slot ahead with what was seen last, by today's state and configuration.
+    Simulate {
+        /// Until this time: 2027-06-30T00:00:00Z, or in London 2027-06-30 (as it begins) [default: 400 days from now]
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        until: Option<Timestamp>,
+    },
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -229,6 +238,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
+        Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

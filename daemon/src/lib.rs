@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod digest;
 pub mod evidence;
 pub mod housekeeping;
 pub mod last_words;

@@ -14,6 +14,7 @@ use attestd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfiguredCheck;
+use crate::digest;
 use crate::monitor::Checks;
 use crate::monitor::run::Job;
 use crate::reminders;
@@ -82,6 +83,7 @@ pub const SIGNING_KEY: &str = "signing_key_introduced";
 const FINDINGS: &[FindingSpec] = &[
     reminders::SILENCE,
     reminders::RISK,
+    digest::DIGEST,
     FindingSpec {
         code: LOG_NOT_WRITTEN,
         means: Means::Fail,

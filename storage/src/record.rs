@@ -162,6 +162,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
             &["subject", "by", "second", "document", "link", "version", "note", "user"],
         ),
         Record::Restated(_) => ("restated", &["subject", "events"]),
+        Record::Digested(_) => ("digested", &["subject", "events"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes", "assertions"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Discarded(_) => ("discarded", &["destination", "by", "reason"]),

@@ -10,8 +10,8 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Acted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record,
-    Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, FORMAT, Missed, Pruned,
+    Record, Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -201,6 +201,14 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             kind: "tls".to_owned(),
             status: Status::Fail,
             events: vec![event(Change::Restated)],
+        }),
+        Record::Digested(Digested {
+            at: at(5),
+            subject: "attestd/daemon".parse().expect("a subject"),
+            kind: "attestd".to_owned(),
+            status: Status::Pass,
+            events: vec![event(Change::Digest)],
+            more: true,
         }),
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Discarded(Discarded {

@@ -58,7 +58,8 @@ impl Level {
     /// As an event says.
     pub fn of(event: &AlertEvent) -> Level {
         let Finding { severity, tier, .. } = event.finding;
-        Level { severity, tier, over: event.change.closes() }
+        // A digest leaves nothing open that would have to be ended.
+        Level { severity, tier, over: event.change.closes() || event.change == Change::Digest }
     }
 
     /// Whether who was told this knows of an alert with this finding what there is to know: a lead time that is further

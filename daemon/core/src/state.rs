@@ -14,7 +14,7 @@ use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Acted, Discarded, Pruned, Record, Run, Same, Why};
+use crate::record::{Acted, Digested, Discarded, Pruned, Record, Run, Same, Why};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -44,6 +44,8 @@ pub struct State {
     pub said: Statements,
     /// What waits to be told.
     pub outbox: Outbox,
+    /// How far the Monday digests are.
+    pub digests: Digests,
     /// Whether the wall clock was believed when the newest record was written.
     pub clock_trusted: bool,
     /// The newest time that was believed: what the clock is held against after a restart (C5).
@@ -52,6 +54,17 @@ pub struct State {
     pub stretch: Stretch,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+}
+
+/// How far the Monday digests are: none is told twice, and none that was due since is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Digests {
+    /// When the newest was whole; before the first, since when there is somebody to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Timestamp>,
+    /// When each person was last told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<PersonId, Timestamp>,
 }
 
 /// An origin that ended when the log was restored from a backup.
@@ -180,6 +193,23 @@ impl SubjectState {
     }
 }
 
+impl Digests {
+    fn take_in(&mut self, digested: &Digested) {
+        let people = digested.events.iter().flat_map(|event| &event.to);
+        let people = people.filter_map(|to| to.destination.person());
+        self.told.extend(people.map(|person| (person, digested.at)));
+        if !digested.more {
+            self.whole = Some(digested.at);
+        }
+    }
+
+    /// Whether the digest that was due at `due` is still to be told, to this person or at all.
+    pub fn is_due(&self, person: Option<&PersonId>, due: Timestamp) -> bool {
+        let told = person.map_or(self.whole, |person| self.told.get(person).copied());
+        told.is_none_or(|told| told < due)
+    }
+}
+
 impl LastRun {
     /// The whole run at `index`.
     pub fn of(index: u64, run: &Run) -> LastRun {
@@ -235,6 +265,9 @@ impl State {
             Record::Start(start) => self.origin = start.origin.clone(),
             Record::Configured(configured) => {
                 self.config = index;
+                if !self.routes.iter().any(|route| route.destination.person().is_some()) {
+                    self.digests.whole = Some(configured.at);
+                }
                 self.routes = configured.routes.clone();
                 self.labels = configured.labels.clone();
             }
@@ -289,6 +322,7 @@ impl State {
                 let (received, said) = (attested.at, attested.said.clone());
                 self.said.add(subject, Statement { record: index, received, said });
             }
+            Record::Digested(digested) => self.digests.take_in(digested),
             Record::Accepted(accepted) => {
                 for (destination, ranges) in &accepted.by {
                     for (from, to) in ranges {

@@ -93,6 +93,7 @@ pub(super) enum Type {
     Acted,
     Attested,
     Restated,
+    Digested,
     Accepted,
     Discarded,
     Clock,

@@ -23,6 +23,8 @@ pub struct Accepted {
     pub change: Change,
     /// When it happened.
     pub at: Timestamp,
+    /// Since when its alert lasts; of a digest, its Monday.
+    pub since: Timestamp,
     /// Its finding, in words.
     pub finding: Finding,
 }
@@ -82,6 +84,7 @@ impl Receiver {
                 sequence: delivery.sequence,
                 change: delivery.event.change,
                 at: delivery.at,
+                since: delivery.event.since,
                 finding: delivery.event.finding.clone(),
             };
             match self

@@ -169,6 +169,9 @@ impl World {
 
     /// The truth of a target changes every so often, by its own stream of chance.
     fn truth(&self, check: &str, target: &str) -> Truth {
+        if target == ALWAYS_BROKEN {
+            return Truth::Broken;
+        }
         let elapsed = self.clock.uptime().0.as_secs();
         let mut chance = self.chance.fork(&format!("{check}/{target}"));
         let (mut at, mut truth) = (0, Truth::Well);
@@ -190,6 +193,9 @@ const CHECKS: [(&str, &str, bool); 4] = [
     ("halves", "*/30 * * * *", true),
     ("slow", "6h", false),
 ];
+
+/// A target that nothing mends.
+const ALWAYS_BROKEN: &str = "broken";
 
 /// The people of the simulated supplier.
 fn people() -> BTreeMap<PersonId, Person> {
@@ -236,6 +242,8 @@ pub struct Simulation {
     pub acts: u64,
     /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
     pub second: Option<Arc<Receiver>>,
+    /// The mailbox of a person, where there is one.
+    pub mailbox: Option<Arc<Receiver>>,
     /// The checks that there are.
     pub checks: Vec<&'static str>,
     world: Arc<World>,
@@ -282,6 +290,7 @@ impl Simulation {
             windows: windows(),
             acts: 0,
             second: None,
+            mailbox: None,
             checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
@@ -296,6 +305,11 @@ impl Simulation {
     /// The name of the second channel.
     pub fn second() -> DestinationName {
         "second".parse().expect("a plain name")
+    }
+
+    /// The name of the mailbox of the one person who has one.
+    pub fn mailbox() -> DestinationName {
+        "mail:alex".parse().expect("a plain name")
     }
 
     /// When the simulation began, by the wall clock.
@@ -349,6 +363,9 @@ impl Simulation {
             second.also = [own::DELIVERY_WAITING.to_owned()].into();
             routes.push(second);
         }
+        if self.mailbox.is_some() {
+            routes.push(Route::new(Simulation::mailbox(), Takes::ForPeople));
+        }
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
         let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
         let configured = Configured {
@@ -379,7 +396,9 @@ impl Simulation {
         };
         let first = (Simulation::destination(), &self.receiver);
         let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
-        deliveries.serve([first].into_iter().chain(second).map(destination).collect()).await;
+        let mailbox = self.mailbox.iter().map(|receiver| (Simulation::mailbox(), receiver));
+        let all = [first].into_iter().chain(second).chain(mailbox);
+        deliveries.serve(all.map(destination).collect()).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
         let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
         let housekeeping = Housekeeping {
@@ -580,6 +599,12 @@ impl Simulation {
         self.clock.synchronised.store(true, std::sync::atomic::Ordering::Relaxed);
         self.pass(Duration::from_secs(120)).await;
         self.clock.synchronised.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// A check has a target, from now on, that nothing mends.
+    pub fn break_one(&mut self, check: &str) {
+        let mut targets = self.world.targets.lock().expect("whole");
+        targets.entry(check.to_owned()).or_default().insert(ALWAYS_BROKEN.to_owned());
     }
 
     /// A target comes or goes.

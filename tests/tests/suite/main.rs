@@ -6,6 +6,7 @@ mod checkpoints;
 mod cli;
 mod conformance;
 mod daemon;
+mod digest;
 mod documents;
 mod evidence;
 mod full_disk;

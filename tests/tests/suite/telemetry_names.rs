@@ -47,6 +47,7 @@ fn means(change: Change) -> &'static str {
         Change::Resolved => "what it was about was seen, and is well again",
         Change::Retired => "its subject left the configuration",
         Change::Restated => "it fires, which this destination was not told, or not so",
+        Change::Digest => unreachable!("people alone are told so"),
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Digests, Earlier, State};
+use attestd_core::state::{Canaries, Digests, Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,8 @@ pub(crate) struct Meta {
     pub pruned: Option<Pruned>,
     /// How far the Monday digests are.
     pub digests: Digests,
+    /// How the test alerts of each destination stand.
+    pub canaries: BTreeMap<DestinationName, Canaries>,
     /// How many silences there are.
     pub silences: usize,
     /// How many subjects there are.
@@ -189,6 +191,7 @@ impl Changes {
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
             digests: state.digests.clone(),
+            canaries: state.canaries.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),

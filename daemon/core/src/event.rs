@@ -34,6 +34,8 @@ pub enum Change {
     Restated,
     /// No alert at all: what one person has to know on a Monday.
     Digest,
+    /// No alert at all: a test of whether what is told arrives.
+    Canary,
 }
 
 impl Change {
@@ -50,7 +52,13 @@ impl Change {
             Change::Retired => "retired",
             Change::Restated => "restated",
             Change::Digest => "digest",
+            Change::Canary => "canary",
         }
+    }
+
+    /// Whether it is about an alert.
+    pub fn is_of_alert(self) -> bool {
+        !matches!(self, Change::Digest | Change::Canary)
     }
 
     /// Whether the alert is over with it.

@@ -136,6 +136,7 @@ fn heading(delivery: &Delivery) -> String {
         Change::HandedOn => format!("{severity} (handed on)"),
         Change::Restated => format!("{severity} (still)"),
         Change::Digest => "Digest".to_owned(),
+        Change::Canary => "Test".to_owned(),
         Change::Opened => severity.to_owned(),
     }
 }

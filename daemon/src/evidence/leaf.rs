@@ -94,6 +94,7 @@ pub(super) enum Type {
     Attested,
     Restated,
     Digested,
+    Canary,
     Accepted,
     Discarded,
     Clock,
@@ -137,6 +138,7 @@ impl<'a> Leaf<'a> {
             | Type::Ticked
             | Type::Retired
             | Type::Acted
+            | Type::Canary
             | Type::Attested => Some(self.who.unwrap_or(index)),
             _ => None,
         }

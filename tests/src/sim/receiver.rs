@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attestd::canary::asking::Asker;
 use attestd::delivery::{EmitError, Emitter};
 use attestd_core::event::{Change, Delivery};
 use attestd_core::store::Store;
@@ -73,7 +74,8 @@ impl Receiver {
             let known = newest.entry(&accepted.alert_id).or_insert(accepted);
             *known = if accepted.sequence > known.sequence { accepted } else { known };
         }
-        let open = newest.into_values().filter(|accepted| !accepted.change.closes());
+        let open = newest.into_values();
+        let open = open.filter(|one| one.change.is_of_alert() && !one.change.closes());
         open.map(|accepted| accepted.alert_id.clone()).collect()
     }
 
@@ -103,6 +105,20 @@ impl Receiver {
                 }
             }
         }
+    }
+}
+
+/// Who asks a receiver whether it has an event; while it is down, nobody says.
+pub struct SimAsker(pub Arc<Receiver>);
+
+impl Asker for SimAsker {
+    fn has<'a>(&'a self, event_id: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::Relaxed) {
+                return Err("nobody answers".to_owned());
+            }
+            Ok(self.0.has.lock().expect("whole").contains_key(event_id))
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attestd::canary::{self, Way, Ways};
 use attestd::config::{ConfiguredCheck, Person, Retention};
 use attestd::delivery::{Deliveries, Destination, Pace};
 use attestd::housekeeping::Housekeeping;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chance::Chance;
 use super::clock::SimClock;
-use super::receiver::{Receiver, SimEmitter};
+use super::receiver::{Receiver, SimAsker, SimEmitter};
 
 /// What is so of a target, at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +245,8 @@ pub struct Simulation {
     pub second: Option<Arc<Receiver>>,
     /// The mailbox of a person, where there is one.
     pub mailbox: Option<Arc<Receiver>>,
+    /// Whether test alerts go to the one destination, and it is asked whether they arrived.
+    pub canaries: bool,
     /// The checks that there are.
     pub checks: Vec<&'static str>,
     world: Arc<World>,
@@ -256,6 +259,7 @@ struct Life {
     monitoring: JoinHandle<Result<(), StoreError>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     keeping: JoinHandle<()>,
+    testing: JoinHandle<()>,
     told: Arc<Notify>,
     due: Arc<Notify>,
     tell: mpsc::Sender<Message>,
@@ -291,6 +295,7 @@ impl Simulation {
             acts: 0,
             second: None,
             mailbox: None,
+            canaries: false,
             checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
@@ -416,6 +421,16 @@ impl Simulation {
                 housekeeping.run(stops).await;
             }
         });
+        let asker = Arc::new(SimAsker(self.receiver.clone()));
+        let ways = Ways::from([(Simulation::destination(), Way::Asked(asker))]);
+        let (_, ways) = watch::channel(Arc::new(ways));
+        let (canaries, stops) = (self.canaries, stop.clone());
+        let told_of = (shared.clone(), tell.clone());
+        let testing = tokio::spawn(async move {
+            if canaries {
+                canary::run(told_of.0, ways, told_of.1, stops).await;
+            }
+        });
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         self.life = Some(Life {
             shared,
@@ -423,6 +438,7 @@ impl Simulation {
             monitoring,
             deliveries,
             keeping,
+            testing,
             told,
             due,
             tell,
@@ -479,6 +495,7 @@ impl Simulation {
     pub async fn crash(&mut self) {
         if let Some(mut life) = self.life.take() {
             life.keeping.abort();
+            life.testing.abort();
             if !life.monitoring.is_finished() {
                 life.monitoring.abort();
                 let _ = (&mut life.monitoring).await; // it was aborted
@@ -496,6 +513,7 @@ impl Simulation {
             let ended = (&mut life.monitoring).await.expect("the monitor does not panic");
             life.deliveries.lock().await.stop().await;
             let _ = (&mut life.keeping).await; // it was cancelled
+            let _ = (&mut life.testing).await; // so was this
             drop(life.tell);
             ended.expect("the store can be written");
         }

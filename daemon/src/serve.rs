@@ -34,7 +34,7 @@ use crate::own::{self, Conditions};
 use crate::rules::Rules;
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
-use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
+use crate::{canary, housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -51,6 +51,7 @@ pub struct Daemon {
     organisation: watch::Sender<String>,
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
+    ways: watch::Sender<Arc<canary::Ways>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -139,6 +140,7 @@ impl Daemon {
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
+        let (ways_tx, ways) = watch::channel(Arc::new(config.telling.ways()));
         rest.spawn(poll::run(
             checks_rx.clone(),
             tell_monitor.clone(),
@@ -152,6 +154,7 @@ impl Daemon {
             checkpoints: checkpoints.clone(),
             organisation: organisation_rx,
             people,
+            ways: ways.clone(),
         });
         let listener = server::listen(&config.control_socket)?;
         let path = config.control_socket.clone();
@@ -171,6 +174,8 @@ impl Daemon {
         if let Some(checkpoints) = checkpoints.clone() {
             let tell = tell_monitor.clone();
             rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
+            let tell = tell_monitor.clone();
+            rest.spawn(canary::run(shared.clone(), ways, tell, stop_rest.clone()));
         }
         rest.close();
         Ok(Daemon {
@@ -185,6 +190,7 @@ impl Daemon {
             organisation: organisation_tx,
             people: people_tx,
             retention: retention_tx,
+            ways: ways_tx,
             deliveries,
             metrics,
             triggers,
@@ -341,6 +347,7 @@ impl Daemon {
         self.organisation.send_replace(config.organisation.clone());
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
+        self.ways.send_replace(Arc::new(config.telling.ways()));
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Earlier, State};
+use attestd_core::state::{Canaries, Digests, Earlier, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
@@ -68,6 +68,10 @@ pub(crate) struct Meta {
     pub trusted_at: Option<Timestamp>,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// How far the Monday digests are.
+    pub digests: Digests,
+    /// How the test alerts of each destination stand.
+    pub canaries: BTreeMap<DestinationName, Canaries>,
     /// How many silences there are.
     pub silences: usize,
     /// How many subjects there are.
@@ -186,6 +190,8 @@ impl Changes {
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
+            digests: state.digests.clone(),
+            canaries: state.canaries.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),

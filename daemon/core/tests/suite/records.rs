@@ -8,8 +8,8 @@ use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Ta
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Acted, Configured, Missed, Record, Recorded, Recovered, Restated, Run, Same, Start,
-    Ticked, Why,
+    Accepted, Acted, Configured, Digested, Missed, Record, Recorded, Recovered, Restated, Run,
+    Same, Start, Ticked, Why,
 };
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
@@ -379,6 +379,9 @@ fn record() -> BoxedStrategy<Record> {
         1 => ticked().prop_map(Record::Retired),
         1 => ticked().prop_map(|Ticked { at, subject, kind, status, events, .. }| {
             Record::Restated(Restated { at, subject, kind, status, events })
+        }),
+        1 => (ticked(), any::<bool>()).prop_map(|(Ticked { at, subject, kind, status, events, .. }, more)| {
+            Record::Digested(Digested { at, subject, kind, status, events, more })
         }),
         1 => accepted,
         1 => start,

@@ -24,6 +24,7 @@ pub mod serve;
 pub mod systemd;
 pub mod telemetry;
 pub mod telling;
+pub mod timestamps;
 pub mod triggers;
 pub mod view;
 pub mod volatile;

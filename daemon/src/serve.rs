@@ -32,6 +32,7 @@ use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::rules::Rules;
+use crate::timestamps::{Authority, Timestamps};
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
 use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
@@ -51,6 +52,7 @@ pub struct Daemon {
     organisation: watch::Sender<String>,
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
+    authority: watch::Sender<Option<Authority>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -133,6 +135,7 @@ impl Daemon {
         let (organisation_tx, organisation_rx) = watch::channel(config.organisation.clone());
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
+        let (authority_tx, authority) = watch::channel(config.authority.clone());
         rest.spawn(poll::run(
             checks_rx.clone(),
             tell_monitor.clone(),
@@ -164,6 +167,14 @@ impl Daemon {
         rest.spawn(keep.run(stop_rest.clone()));
         if let Some(checkpoints) = checkpoints.clone() {
             let tell = tell_monitor.clone();
+            let stamps = Timestamps {
+                shared: shared.clone(),
+                checkpoints: checkpoints.clone(),
+                authority,
+                monitor: tell.clone(),
+            };
+            // No stamp comes after the record that the daemon stopped.
+            rest.spawn(stamps.run(stop_monitor.clone()));
             rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
         }
         rest.close();
@@ -179,6 +190,7 @@ impl Daemon {
             organisation: organisation_tx,
             people: people_tx,
             retention: retention_tx,
+            authority: authority_tx,
             deliveries,
             metrics,
             triggers,
@@ -335,6 +347,7 @@ impl Daemon {
         self.organisation.send_replace(config.organisation.clone());
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
+        self.authority.send_replace(config.authority.clone());
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

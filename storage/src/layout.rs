@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Earlier, State};
+use attestd_core::state::{Earlier, Stamp, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
@@ -68,6 +68,8 @@ pub(crate) struct Meta {
     pub trusted_at: Option<Timestamp>,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// The newest time stamp.
+    pub stamped: Option<Stamp>,
     /// How many silences there are.
     pub silences: usize,
     /// How many subjects there are.
@@ -186,6 +188,7 @@ impl Changes {
             clock_trusted: state.clock_trusted,
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
+            stamped: state.stamped.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),

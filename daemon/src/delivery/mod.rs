@@ -8,7 +8,7 @@ mod alertmanager_set;
 pub mod backoff;
 mod card;
 pub mod health;
-mod http_client;
+pub(crate) mod http_client;
 pub mod journald;
 pub mod mail;
 mod mail_html;

@@ -151,9 +151,19 @@ impl Timestamps {
         let mut again = Uptime(Duration::ZERO);
         loop {
             let authority = self.authority.borrow_and_update().clone();
-            tokio::select! {
+            let looked = async {
+                match clock.uptime() < again {
+                    true => Ok(()),
+                    false => self.look(authority.as_ref()).await,
+                }
+            };
+            let looked = tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.look(authority, &mut again) => {}
+                looked = looked => looked,
+            };
+            if let Err(error) = looked {
+                tracing::warn!(%error, "The log was not stamped; the authority is asked again in an hour.");
+                again = Uptime(clock.uptime().0.saturating_add(AGAIN));
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -166,30 +176,21 @@ impl Timestamps {
         }
     }
 
-    /// Asks where that is due, not before `again`; nothing waits for what comes of it.
-    async fn look(&self, authority: Option<Authority>, again: &mut Uptime) {
-        let Shared { conditions, clock, .. } = &*self.shared;
-        let mut changed = false;
-        if let Some(authority) = authority {
-            let (mut last, mut size) = (None, 0);
-            self.shared.store.read(&mut |state| {
-                (last, size) = (state.stamped.clone(), state.size);
-            });
-            if clock.uptime() < *again || !is_due(last.as_ref(), size, clock.now()) {
-                return;
-            }
-            let error = self.stamp(&authority).await.err();
-            if let Some(error) = &error {
-                tracing::warn!(%error, "The log was not stamped; the authority is asked again in an hour.");
-                *again = Uptime(clock.uptime().0.saturating_add(AGAIN));
-            }
-            changed |= self.say(last.as_ref(), error);
-        } else {
-            changed |= conditions.set(own::TIMESTAMP_MISSING, None, None);
-        }
-        if changed {
+    /// Asks where that is due, and says where it has failed for too long; nothing waits for what comes of it.
+    pub async fn look(&self, authority: Option<&Authority>) -> Result<(), StampError> {
+        let (mut last, mut size) = (None, 0);
+        self.shared.store.read(&mut |state| {
+            (last, size) = (state.stamped.clone(), state.size);
+        });
+        let stamped = match authority {
+            Some(_) if !is_due(last.as_ref(), size, self.shared.clock.now()) => return Ok(()),
+            Some(authority) => self.stamp(authority).await,
+            None => Ok(()),
+        };
+        if self.say(last.as_ref(), stamped.as_ref().err()) {
             let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be gone
         }
+        stamped
     }
 
     /// Has the newest checkpoint stamped, and records it.
@@ -218,7 +219,7 @@ impl Timestamps {
 
     /// Says as a condition that there was no stamp for too long: since `last`, or since the log began. Whether that
     /// changed anything.
-    fn say(&self, last: Option<&Stamp>, error: Option<StampError>) -> bool {
+    fn say(&self, last: Option<&Stamp>, error: Option<&StampError>) -> bool {
         let Shared { conditions, clock, store, .. } = &*self.shared;
         let since = last.map(|last| last.at);
         // A log whose beginning is pruned is older than a week.

@@ -1,17 +1,26 @@
 //! Time stamps (RFC 3161): what an authority may answer, and what a daemon, its status and its packs make of it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use attestd::checkpoints::Checkpoints;
 use attestd::config;
 use attestd::evidence::{Ask, verify};
-use attestd::timestamps::Authority as Configured;
+use attestd::monitor::shared::Shared;
+use attestd::own::Conditions;
 use attestd::timestamps::token::{Question, is_over};
+use attestd::timestamps::{Authority as Configured, Timestamps};
 use attestd_core::Timestamp;
 use attestd_core::record::{Record, Stamped};
+use attestd_core::store::{Draft, Store};
+use attestd_core::time::Clock;
+use attestd_storage::MemoryStore;
+use attestd_storage::key::KeyDirectory;
 use attestd_tests::authority::{Asked, Authority, WAYS, answer};
 use attestd_tests::packs::{script, words};
 use attestd_tests::program::{self, Daemon};
+use attestd_tests::sim::clock::SimClock;
 use attestd_tests::supplier::Supplier;
 use attestd_tests::{log, servers};
 use nix::sys::signal::Signal;
@@ -190,6 +199,59 @@ fn a_daemon_has_its_log_stamped_and_packs_bring_the_token() {
     assert_eq!(old, Some(stamp), "{url} was not asked");
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end(Duration::from_secs(5)).success());
+}
+
+/// The log begins; an authority fails, for a week nobody is told; then it stamps, once a day, where the log has grown.
+#[test]
+fn a_week_without_a_stamp_is_told_and_a_stamp_ends_it() {
+    let (authority, directory) = (Authority::start(), tempfile::tempdir().expect("a directory"));
+    let [failing, honest] = ["failing", "honest"].map(|way| configured(&authority.url(way)));
+    servers::runtime().block_on(async {
+        let clock = Arc::new(SimClock::new(TIME.parse().expect("a time")));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let conditions = Arc::new(Conditions::default());
+        let time: Arc<dyn Clock> = clock.clone();
+        let shared = Shared::new(time, store.clone(), conditions.clone(), 1, None);
+        let keys = KeyDirectory(directory.path().join("key"));
+        let key = keys.key().expect("a key");
+        let checkpoints = Checkpoints::new(store.clone(), conditions.clone(), keys, key);
+        let (_tell, asked) = tokio::sync::watch::channel(None);
+        let (monitor, _inbox) = tokio::sync::mpsc::channel(99);
+        let shared = Arc::new(shared);
+        let checkpoints = Arc::new(checkpoints);
+        let stamps = Timestamps { shared, checkpoints, authority: asked, monitor };
+        let stamped = || {
+            let mut size = 0;
+            store.read(&mut |state| size = state.size);
+            let is_stamp = |index: &u64| matches!(store.record(*index), Ok(Record::Stamped(_)));
+            (0..size).filter(is_stamp).count()
+        };
+        let (day, hour) = (86_400, 3_600);
+        for (says, passes, grows, authority, count, told) in [
+            ("it begins", 0, true, Some(&failing), 0, false),
+            ("six days", 6 * day, true, Some(&failing), 0, false),
+            ("over a week", 2 * day, true, Some(&failing), 0, true),
+            ("nobody is to be asked", hour, true, None, 0, false),
+            ("it is asked again", hour, true, Some(&failing), 0, true),
+            ("it stamps", hour, true, Some(&honest), 1, false),
+            ("not before a day", hour, true, Some(&honest), 1, false),
+            ("a day later", day, false, Some(&honest), 2, false),
+            ("nothing has grown", 2 * day, false, Some(&honest), 2, false),
+            ("a week, and it fails", 8 * day, true, Some(&failing), 2, true),
+            ("the clock went back", -20 * day, true, Some(&honest), 3, false),
+        ] {
+            clock.jump(passes);
+            if grows {
+                let draft =
+                    Draft { record: Record::Stopped { at: clock.now() }, blobs: Vec::new() };
+                store.commit(draft).await.expect("committed");
+            }
+            let looked = stamps.look(authority).await;
+            assert_eq!(looked.is_err(), authority == Some(&failing), "{says}: {looked:?}");
+            assert_eq!(stamped(), count, "{says}");
+            assert_eq!(conditions.has("timestamp_missing"), told, "{says}");
+        }
+    });
 }
 
 #[test]

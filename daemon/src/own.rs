@@ -34,8 +34,8 @@ pub const KIND: CheckKind = CheckKind {
 const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
-destination accepts what it is sent, how much room the disk has, whether the store had to be mended, and which key signs
-the evidence log.
+destination accepts what it is sent, how much room the disk has, whether the store had to be mended, which key signs the
+evidence log, and whether an authority that is to stamp it does.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and

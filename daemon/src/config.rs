@@ -21,6 +21,7 @@ use toml::de::DeTable;
 use crate::delivery::routing::{self, Watched};
 use crate::limits;
 use crate::rules;
+use crate::timestamps::Authority;
 
 /// A configuration that can run.
 pub struct Config {
@@ -54,6 +55,8 @@ pub struct Config {
     pub assertions: Vec<Assertion>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
+    /// Who puts a time to the log.
+    pub authority: Option<Authority>,
 }
 
 /// How long what was seen is kept.
@@ -248,6 +251,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     let assertions = crate::claims::read(settings, &watched);
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
     rules::hold_reached(settings, &orders, &telling.routes);
+    let authority = Authority::read(settings, &context, &watched);
     Some(Config {
         path: path.to_owned(),
         text: String::new(),
@@ -270,6 +274,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         hand_on,
         assertions,
         telling,
+        authority,
     })
 }
 

@@ -27,6 +27,7 @@ pub mod simulate;
 pub mod systemd;
 pub mod telemetry;
 pub mod telling;
+pub mod timestamps;
 pub mod triggers;
 pub mod view;
 pub mod volatile;

@@ -36,8 +36,8 @@ pub const KIND: CheckKind = CheckKind {
 const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
-destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had to be mended, and which key signs
-the evidence log.
+destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had
+to be mended, which key signs the evidence log, and whether an authority that is to stamp it does.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -80,6 +80,8 @@ pub const LOG_ROLLED_BACK: &str = "log_rolled_back";
 pub const CHECKPOINT_NOT_KEPT: &str = "checkpoint_not_kept";
 /// The newest checkpoint beside the key could not be read when the log was to be held against it.
 pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
+/// An authority is configured, and has not stamped the log for too long.
+pub const TIMESTAMP_MISSING: &str = "timestamp_missing";
 /// The key that signs checkpoints.
 pub const SIGNING_KEY: &str = "signing_key_introduced";
 
@@ -128,6 +130,14 @@ const FINDINGS: &[FindingSpec] = &[
         message: "the newest checkpoint beside the key could not be read, so nothing here says whether the evidence log was rolled back; it is kept in {path}",
         remedy: "hold the log against the checkpoints that the heartbeats brought (evidence export, evidence verify --witness); then remove the file, and within five minutes this is over",
         reference: "attestd semantics S3",
+    },
+    FindingSpec {
+        code: TIMESTAMP_MISSING,
+        means: Means::Warn,
+        severity: Severity::Notice,
+        message: "no time stamp of the evidence log since {since}: {error}",
+        remedy: "see whether the authority is reached, and [timestamps]; checkpoints are made and sent all the same",
+        reference: "attestd semantics T3; RFC 3161",
     },
     FindingSpec {
         code: SIGNING_KEY,

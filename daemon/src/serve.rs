@@ -32,6 +32,7 @@ use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::rules::Rules;
+use crate::timestamps::{Authority, Timestamps};
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
 use crate::{canary, housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
@@ -52,6 +53,7 @@ pub struct Daemon {
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
     ways: watch::Sender<Arc<canary::Ways>>,
+    authority: watch::Sender<Option<Authority>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -141,6 +143,7 @@ impl Daemon {
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
         let (ways_tx, ways) = watch::channel(Arc::new(config.telling.ways()));
+        let (authority_tx, authority) = watch::channel(config.authority.clone());
         rest.spawn(poll::run(
             checks_rx.clone(),
             tell_monitor.clone(),
@@ -173,6 +176,14 @@ impl Daemon {
         rest.spawn(keep.run(stop_rest.clone()));
         if let Some(checkpoints) = checkpoints.clone() {
             let tell = tell_monitor.clone();
+            let stamps = Timestamps {
+                shared: shared.clone(),
+                checkpoints: checkpoints.clone(),
+                authority,
+                monitor: tell.clone(),
+            };
+            // No stamp comes after the record that the daemon stopped.
+            rest.spawn(stamps.run(stop_monitor.clone()));
             rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
             let tell = tell_monitor.clone();
             rest.spawn(canary::run(shared.clone(), ways, tell, stop_rest.clone()));
@@ -191,6 +202,7 @@ impl Daemon {
             people: people_tx,
             retention: retention_tx,
             ways: ways_tx,
+            authority: authority_tx,
             deliveries,
             metrics,
             triggers,
@@ -348,6 +360,7 @@ impl Daemon {
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
         self.ways.send_replace(Arc::new(config.telling.ways()));
+        self.authority.send_replace(config.authority.clone());
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

@@ -10,7 +10,7 @@ use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::past::Gap;
 use attestd_core::record::{Arrived, Attested, Record, Run};
-use attestd_core::state::{LastRun, State, SubjectState};
+use attestd_core::state::{LastRun, Stamp, State, SubjectState};
 use attestd_core::store::Committed;
 use attestd_core::{
     CheckId, Component, Finding, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
@@ -44,6 +44,9 @@ pub struct StatusView {
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Box<PrunedView>>,
+    /// The newest time stamp of the evidence log, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Box<Stamp>>,
 }
 
 /// What was removed from the evidence log by retention.
@@ -210,6 +213,7 @@ impl StatusView {
             outbox: outbox.collect(),
             claims: None,
             pruned: PrunedView::of(state).map(Box::new),
+            stamped: state.stamped.clone().map(Box::new),
             subjects,
         }
     }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Canaries, Digests, Earlier, State};
+use attestd_core::state::{Canaries, Digests, Earlier, Stamp, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub(crate) struct Meta {
     pub digests: Digests,
     /// How the test alerts of each destination stand.
     pub canaries: BTreeMap<DestinationName, Canaries>,
+    /// The newest time stamp.
+    pub stamped: Option<Stamp>,
     /// How many silences there are.
     pub silences: usize,
     /// How many subjects there are.
@@ -192,6 +194,7 @@ impl Changes {
             pruned: state.pruned.clone(),
             digests: state.digests.clone(),
             canaries: state.canaries.clone(),
+            stamped: state.stamped.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),

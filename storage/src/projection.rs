@@ -176,6 +176,7 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
     (state.pruned, state.digests) = (meta.pruned, meta.digests);
     state.canaries = meta.canaries;
+    state.stamped = meta.stamped;
     if let Ok(bytes) = log.read(meta.config)
         && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
         && meta.config < meta.applied

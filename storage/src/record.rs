@@ -171,6 +171,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Recovered(_) => ("recovered", &["what"]),
         Record::Restored(_) => ("restored", &["by"]),
         Record::Erased(_) => ("erased", &["by", "reason"]),
+        Record::Stamped(_) => ("stamped", &["authority"]),
         Record::Start(_)
         | Record::Same(_)
         | Record::Clock { .. }
@@ -223,6 +224,8 @@ fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
 mod tests {
     use proptest::prelude::*;
 
+    use attestd_core::record::Acted;
+
     use super::*;
     use crate::testing::{one_of_each, run};
 
@@ -241,6 +244,13 @@ mod tests {
                 Record::Recovered(r) => r.what = vec![text.to_owned()],
                 Record::Restored(r) => r.by = text.to_owned(),
                 Record::Erased(r) => r.reason = text.to_owned(),
+                Record::Discarded(r) => r.reason = text.to_owned(),
+                Record::Attested(r) => r.note = Some(text.to_owned()),
+                Record::Stamped(r) => r.authority = text.to_owned(),
+                Record::Missed(r) => r.window = Some(text.to_owned()),
+                Record::Acted(Acted { act: Act::Silence(silence), .. }) => {
+                    silence.reason = text.to_owned();
+                }
                 _ => places = before,
             }
         }

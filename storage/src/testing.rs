@@ -11,7 +11,8 @@ use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Acted, Arrived, Attested, Canary, Configured, Digested, Discarded, Erased, FORMAT,
-    Missed, Pruned, Record, Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
+    Missed, Pruned, Record, Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start,
+    Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -170,6 +171,17 @@ pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
     Record::Attested(Box::new(Attested { at: at(n), subject, said, note, user: 7 }))
 }
 
+/// An authority stamped a checkpoint in minute `n`.
+pub(crate) fn stamped(n: u64) -> Record {
+    Record::Stamped(Stamped {
+        at: at(n),
+        note: "attestd/o\n8\nAA==\n\n\u{2014} attestd/o AA==\n".to_owned(),
+        time: at(n),
+        token: "0".repeat(64),
+        authority: "https://tsa.example.org".to_owned(),
+    })
+}
+
 /// A record of every type.
 pub(crate) fn one_of_each() -> Vec<Record> {
     let ticked = |change| ticked("tls/a", 3, change);
@@ -242,6 +254,7 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             by: 0,
             reason: "asked to".to_owned(),
         }),
+        stamped(8),
         Record::Stopped { at: at(8) },
         Record::Restored(Restored {
             at: at(9),

@@ -14,7 +14,9 @@ use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Given, Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Why};
+use crate::record::{
+    Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Stamped, Why,
+};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -56,6 +58,19 @@ pub struct State {
     pub stretch: Stretch,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// The newest time stamp.
+    pub stamped: Option<Stamp>,
+}
+
+/// Where a time stamp stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The index of its record.
+    pub record: u64,
+    /// When it came, by our clock.
+    pub at: Timestamp,
+    /// When, by the authority's clock.
+    pub time: Timestamp,
 }
 
 /// How far the Monday digests are: none is told twice, and none that was due since is left out.
@@ -364,6 +379,10 @@ impl State {
                 changed.left.extend(gone.map(|(sequence, _)| (destination.clone(), sequence)));
             }
             Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
+            Record::Stamped(stamped) => {
+                let Stamped { at, time, .. } = *stamped;
+                self.stamped = Some(Stamp { record: index, at, time });
+            }
             Record::Restored(restored) => {
                 let origin = std::mem::replace(&mut self.origin, restored.origin.clone());
                 self.earlier.push(Earlier { origin, size: index });

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::store::{indexes, state};
 use crate::testing::{
-    acted, at, attested, configured, draft, query, run, same, silence, start, take, ticked, wait,
+    acted, at, attested, configured, draft, query, run, same, silence, stamped, start, take,
+    ticked, wait,
 };
 use crate::{MemoryStore, SledStore};
 
@@ -22,6 +23,7 @@ enum Act {
     Silence(u8),
     End(u8),
     Attest(u8, i8),
+    Stamp,
     Configure(bool),
     Acknowledge(bool, u8),
     Tell,
@@ -49,6 +51,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Silence),
         1 => any::<u8>().prop_map(Act::End),
         1 => (0..4u8, 1..28i8).prop_map(|(s, d)| Act::Attest(s, d)),
+        1 => Just(Act::Stamp),
         1 => any::<bool>().prop_map(Act::Configure),
         4 => (any::<bool>(), 0..20u8).prop_map(|(d, s)| Act::Acknowledge(d, s)),
         1 => Just(Act::Tell),
@@ -114,6 +117,7 @@ impl Pair {
             Act::Attest(subject, day) => {
                 self.commit(&attested(name(*subject), n, *day));
             }
+            Act::Stamp => self.commit(&stamped(n)),
             Act::Configure(both) => {
                 self.commit(&configured(if *both { &DESTINATIONS } else { &DESTINATIONS[..1] }));
             }

@@ -11,4 +11,5 @@ mod observability;
 mod packs;
 mod prometheus;
 mod proxy;
+mod timestamps;
 mod tls_servers;

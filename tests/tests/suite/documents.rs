@@ -143,6 +143,13 @@ const SAMPLE_TAIL: &str = "
 #history = \"3650d\"
 #evidence = \"2557d\"                   # seven years; at least \"365d\"
 
+# --- Time stamps: an authority outside puts its time to the log, once a day (RFC 3161) -------------------
+
+# It is sent the SHA-256 of a checkpoint and nothing else. attestd does not check its signature; whoever verifies a pack does,
+# with openssl (VERIFY.md). `ca`, `headers_file`, `credential`, `client_certificate`, `client_key` and `timeout` as for receivers.
+#[timestamps]
+#authority = \"https://tsa.example.org\"
+
 # --- What is claimed: `attestd posture` holds it against what is recorded --------------------------------
 
 # To a customer, or `public = true`. `controls = \"*\"` are all of a framework. `checks`, `targets` and `service` narrow what

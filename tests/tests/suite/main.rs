@@ -24,5 +24,6 @@ mod simulation;
 mod telemetry_names;
 mod telling;
 mod tidy;
+mod timestamps;
 mod together;
 mod worker;

@@ -8,9 +8,10 @@ use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Ta
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Acted, Configured, Digested, Missed, Record, Recorded, Recovered, Restated, Run,
-    Same, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
+    Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
 };
+use attestd_core::statement::{Said, What};
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
     Component, DestinationName, Evidence, Finding, FindingCode, Judgement, Means, Reason, Severity,
@@ -372,6 +373,7 @@ fn record() -> BoxedStrategy<Record> {
     });
     prop_oneof![
         1 => acted,
+        2 => of_few_fields(),
         4 => run().prop_map(|run| Record::Run(Box::new(run))),
         1 => same,
         1 => missed,
@@ -390,6 +392,45 @@ fn record() -> BoxedStrategy<Record> {
         1 => timestamp().prop_map(|at| Record::Stopped { at }),
     ]
     .boxed()
+}
+
+/// What people did and what befell the log: a few texts, numbers and times each.
+fn of_few_fields() -> BoxedStrategy<Record> {
+    let texts = prop::collection::vec("\\PC{0,30}", 5);
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>());
+    let statement = (a_subject(), prop::option::of("\\PC{1,20}"));
+    (timestamp(), timestamp(), texts, numbers, destination(), statement, 0..8_u8)
+        .prop_map(|(at, then, texts, numbers, destination, statement, which)| {
+            let [a, b, c, d, e] = texts.try_into().expect("five texts");
+            let ((first, last, by), (subject, more)) = (numbers, statement);
+            match which {
+                0 => Record::Discarded(Discarded { at, destination, first, last, by, reason: a }),
+                1 => Record::Pruned(Pruned { at, until: first, from: then }),
+                2 => Record::Erased(Erased { at, sha256: a, by, reason: b }),
+                3 => Record::Stamped(Stamped { at, note: a, time: then, token: b, authority: c }),
+                4 => {
+                    let (size, root) = (first, c);
+                    Record::Restored(Restored { at, origin: a, from: b, size, root, key: d, by: e })
+                }
+                5 => Record::Clock { at, trust: Trust::BehindLog },
+                which => {
+                    let what = if which == 6 { What::Done } else { What::Release };
+                    let said = Said {
+                        what,
+                        on: jiff::civil::date(2026, 11, 3),
+                        by: more.as_ref().and_then(|_| "ada".parse().ok()),
+                        second: None,
+                        document: more.clone(),
+                        link: Some(a),
+                        expires: None,
+                        version: more.clone(),
+                    };
+                    let user = by;
+                    Record::Attested(Box::new(Attested { at, subject, said, note: more, user }))
+                }
+            }
+        })
+        .boxed()
 }
 
 proptest! {

@@ -35,7 +35,7 @@ const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
 destination accepts what it is sent, how much room the disk has, whether the store had to be mended, and which key signs
-the evidence log.
+the evidence log; and whether the calendar can be put where others read it.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -78,6 +78,9 @@ pub const CHECKPOINT_NOT_KEPT: &str = "checkpoint_not_kept";
 pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
 /// The key that signs checkpoints.
 pub const SIGNING_KEY: &str = "signing_key_introduced";
+
+/// The calendar is not where others read it.
+pub const CALENDAR_NOT_PUBLISHED: &str = "calendar_not_published";
 
 const FINDINGS: &[FindingSpec] = &[
     reminders::SILENCE,
@@ -161,6 +164,14 @@ const FINDINGS: &[FindingSpec] = &[
         message: "{count} alert events wait for {component}, the oldest since {since}: {error}; the worst: {worst}",
         remedy: "see why the destination does not accept them; nothing is lost, everything waits in the outbox",
         reference: "attestd semantics D1, D8",
+    },
+    FindingSpec {
+        code: CALENDAR_NOT_PUBLISHED,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "the calendar of what is due is not where others read it ({component}): {error}",
+        remedy: "correct `[calendar]`, or see to what is there; until then what others read is as it was",
+        reference: SOURCE,
     },
     FindingSpec {
         code: DISK_LOW,

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calendar::publish::{CalendarSettings, Publisher};
 use crate::checkpoints::{self, Checkpoints, Held};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
@@ -51,6 +52,7 @@ pub struct Daemon {
     organisation: watch::Sender<String>,
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
+    calendar: watch::Sender<Option<CalendarSettings>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -152,7 +154,17 @@ impl Daemon {
         rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
         let origin = origin(&*store);
         let listener = telemetry::Running::listen(&config.telling, None)?;
-        let metrics = telemetry::Running::start(listener, &senders, &shared, &deliveries, &origin)?;
+        let feed = server.feed();
+        let metrics =
+            telemetry::Running::start(listener, &senders, &shared, &deliveries, feed, &origin)?;
+        let (calendar, settings) = watch::channel(config.telling.calendar.clone());
+        let publisher = Publisher {
+            shared: shared.clone(),
+            organisation: server.organisation.clone(),
+            settings,
+            monitor: tell_monitor.clone(),
+        };
+        rest.spawn(publisher.run(stop_rest.clone()));
         let keep = housekeeping::Housekeeping {
             shared: shared.clone(),
             deliveries: deliveries.clone(),
@@ -179,6 +191,7 @@ impl Daemon {
             organisation: organisation_tx,
             people: people_tx,
             retention: retention_tx,
+            calendar,
             deliveries,
             metrics,
             triggers,
@@ -327,14 +340,16 @@ impl Daemon {
         let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
+        let (shared, feed) = (&self.shared, self.server.feed());
         let metrics =
-            telemetry::Running::start(listener, &senders, &self.shared, &deliveries, &origin)?;
+            telemetry::Running::start(listener, &senders, shared, &deliveries, feed, &origin)?;
         std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.shared.follow(rules(&config));
         self.checks.send_replace(checks.clone());
         self.organisation.send_replace(config.organisation.clone());
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
+        self.calendar.send_replace(config.telling.calendar.clone());
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

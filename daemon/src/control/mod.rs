@@ -45,6 +45,8 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// The calendar of what is due, as text.
+    Calendar,
     /// What waits to be told.
     Outbox(Asked),
     /// To remove events from the outbox that were not accepted.
@@ -95,6 +97,8 @@ pub enum Answer {
     Status(StatusView),
     /// The open alerts.
     Alerts(AlertsView),
+    /// The calendar.
+    Calendar(String),
     /// It is recorded: what was done, in words.
     Acted(String),
     /// What is claimed, and how it stands.

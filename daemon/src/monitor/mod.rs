@@ -128,6 +128,8 @@ pub struct Monitor {
     look_at: Uptime,
     /// When what is so is next held against what was told.
     restate_at: Uptime,
+    /// How often anything in the calendar had moved when that was last looked at.
+    calendar_moves: u64,
 }
 
 /// The ends by which the monitor is reached.
@@ -164,6 +166,7 @@ impl Monitor {
             trusted: true,
             look_at: Uptime(Duration::ZERO),
             restate_at: Uptime(Duration::ZERO),
+            calendar_moves: 0,
         }
     }
 
@@ -243,6 +246,11 @@ impl Monitor {
             self.look_at_own();
         }
         self.tick(now).await?;
+        let mut moves = 0;
+        self.shared.store.read(&mut |state| moves = state.calendar.moves());
+        if std::mem::replace(&mut self.calendar_moves, moves) != moves {
+            self.restate_at = self.restate_at.min(Uptime(uptime.0 + restating::GATHER));
+        }
         if self.restate_at <= uptime {
             self.restate_at = self.restate().await?;
         }

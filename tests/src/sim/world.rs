@@ -111,6 +111,8 @@ struct SimCheck {
 #[derive(Serialize, Deserialize)]
 struct Facts {
     truth: Truth,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<Timestamp>,
 }
 
 impl Check for SimCheck {
@@ -133,7 +135,10 @@ impl Check for SimCheck {
                 Truth::Dark => Err(ProbeError::new("dark", "it is dark")),
                 Truth::Mute => std::future::pending().await,
                 Truth::Cursed => panic!("simulated: looking at it panics"),
-                truth => Ok(Evidence::of(&Facts { truth })),
+                truth => {
+                    let due = self.world.due(&self.id, look.target.name.as_str());
+                    Ok(Evidence::of(&Facts { truth, due }))
+                }
             }
         })
     }
@@ -141,7 +146,7 @@ impl Check for SimCheck {
     fn judge(&self, evidence: &Evidence, _: Timestamp) -> Result<Judgement, BadEvidence> {
         let facts: Facts = evidence.read()?;
         let half = || "right half".parse().expect("a component");
-        Ok(match facts.truth {
+        let judgement = match facts.truth {
             Truth::Near => Judgement::new(vec![NEAR.finding()], vec![]),
             Truth::Broken => Judgement::new(vec![BROKEN.finding().on(half())], vec![]),
             Truth::HalfSeen => {
@@ -149,6 +154,13 @@ impl Check for SimCheck {
                 Judgement::new(vec![], vec![Unseen { component: Some(half()), reason }])
             }
             _ => Judgement::default(),
+        };
+        Ok(match facts.due {
+            Some(due) => judgement
+                .due(Some(due))
+                .titled("simulated")
+                .answers(["alex".parse()].into_iter().flatten()),
+            None => judgement,
         })
     }
 }
@@ -160,11 +172,17 @@ pub struct World {
     chance: Chance,
     /// The targets there are, by check.
     targets: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// When they are due, by check and target: nothing is, unless a test says so.
+    dates: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl World {
     fn targets_of(&self, check: &str) -> BTreeSet<String> {
         self.targets.lock().expect("whole").get(check).cloned().unwrap_or_default()
+    }
+
+    fn due(&self, check: &str, target: &str) -> Option<Timestamp> {
+        self.dates.lock().expect("whole").get(&format!("{check}/{target}")).copied()
     }
 
     /// The truth of a target changes every so often, by its own stream of chance.
@@ -236,6 +254,8 @@ pub struct Simulation {
     pub acts: u64,
     /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
     pub second: Option<Arc<Receiver>>,
+    /// A mailbox that takes the calendar.
+    pub mailbox: Option<Arc<Receiver>>,
     /// The checks that there are.
     pub checks: Vec<&'static str>,
     world: Arc<World>,
@@ -272,6 +292,7 @@ impl Simulation {
             base,
             chance: chance.fork("truth"),
             targets: Mutex::new(targets),
+            dates: Mutex::default(),
         };
         Simulation {
             clock,
@@ -282,6 +303,7 @@ impl Simulation {
             windows: windows(),
             acts: 0,
             second: None,
+            mailbox: None,
             checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
@@ -296,6 +318,21 @@ impl Simulation {
     /// The name of the second channel.
     pub fn second() -> DestinationName {
         "second".parse().expect("a plain name")
+    }
+
+    /// The name of the mailbox that takes the calendar.
+    pub fn mailbox() -> DestinationName {
+        "mail:alex".parse().expect("a plain name")
+    }
+
+    /// From now on what a check has is due then; alex answers for it.
+    pub fn set_due(&self, check: &str, target: &str, due: Option<Timestamp>) {
+        let (mut dates, name) =
+            (self.world.dates.lock().expect("whole"), format!("{check}/{target}"));
+        match due {
+            Some(due) => drop(dates.insert(name, due)),
+            None => drop(dates.remove(&name)),
+        }
     }
 
     /// When the simulation began, by the wall clock.
@@ -349,6 +386,10 @@ impl Simulation {
             second.also = [own::DELIVERY_WAITING.to_owned()].into();
             routes.push(second);
         }
+        if self.mailbox.is_some() {
+            let route = Route::new(Simulation::mailbox(), Takes::ForPeople);
+            routes.push(Route { calendar: true, ..route });
+        }
         let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
         let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
         let configured = Configured {
@@ -379,7 +420,9 @@ impl Simulation {
         };
         let first = (Simulation::destination(), &self.receiver);
         let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
-        deliveries.serve([first].into_iter().chain(second).map(destination).collect()).await;
+        let mailbox = self.mailbox.iter().map(|receiver| (Simulation::mailbox(), receiver));
+        let all = [first].into_iter().chain(second).chain(mailbox);
+        deliveries.serve(all.map(destination).collect()).await;
         let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
         let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
         let housekeeping = Housekeeping {

@@ -1,5 +1,7 @@
 //! The command line: `attestd --help` is the manual.
 
+#![deny(clippy::print_stdout)] // `show::out`, which knows what to do where nobody reads on
+
 mod alerts;
 mod backup;
 mod calendar;
@@ -254,12 +256,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut text);
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
         Verb::Worker => Ok(crate::worker::serve()),
         Verb::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -41,8 +41,8 @@ pub fn run(path: &Path, until: Option<Timestamp>, json: bool) -> anyhow::Result<
     let known: Vec<Known> = known.collect();
     let foreseen = play(&config, &known, now, until);
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&foreseen)?),
-        false => print!("{}", shown(&foreseen, &config)),
+        true => show::json(&foreseen)?,
+        false => show::out(shown(&foreseen, &config)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use attestd_core::Date;
 use attestd_core::obligation::today;
-use jiff::{Span, Timestamp};
+use jiff::Span;
 use serde_json::{Value, json};
 
 use crate::harness::attestd::Daemon;
@@ -64,7 +64,7 @@ async fn an_entry_moves_changes_hands_and_goes_in_the_mailboxes_of_its_owners() 
     );
     std::fs::write(home.join("attestd.toml"), config).expect("written");
     std::fs::write(home.join("password"), "a long secret\n").expect("written");
-    let now = today(Timestamp::now());
+    let now = today(attestd_tests::wait::now());
     let day = |days: i64| now.saturating_add(Span::new().days(days));
     register(home, now, Some(("alex-owner", day(60))));
 

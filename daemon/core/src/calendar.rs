@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::act::OWN_CHECK;
 use crate::event::{Addressed, AlertEvent, Change, Route, alert_id};
 use crate::finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity};
-use crate::name::{Component, PersonId, Subject};
+use crate::name::{Component, DestinationName, PersonId, Subject};
 use crate::obligation::{end_of, today};
 use crate::outbox::Waiting;
 use crate::record::Run;
@@ -221,6 +221,23 @@ pub(crate) fn untold<'e>(
     let has_moved =
         |entry: &&Entry| told(entry).is_some_and(|told| told.level.moved != Some(entry.sequence));
     there.into_iter().filter(has_moved).chain(new).collect()
+}
+
+/// How many entries each mailbox is told of for the first time from the log's newest time until then, if no date moves.
+pub fn coming(state: &State, until: Timestamp) -> BTreeMap<DestinationName, usize> {
+    let (entries, horizon) = (entries(state), until.checked_add(NEAR).unwrap_or(Timestamp::MAX));
+    let now = state.trusted_at.unwrap_or_default();
+    let none = BTreeMap::new();
+    let of = |route: &Route| {
+        let known = state.outbox.0.get(&route.destination).map(|queue| queue.known());
+        let known = known.as_ref().unwrap_or(&none);
+        let is_new = |entry: &&Entry| {
+            let told = known.get(entry.id.as_str()).is_some_and(|told| !told.level.over);
+            keeps(route, entry) && !told && now < entry.due && entry.due <= horizon
+        };
+        (route.destination.clone(), entries.iter().filter(is_new).count())
+    };
+    state.routes.iter().filter(|route| route.calendar).map(of).collect()
 }
 
 fn id(state: &State, subject: &Subject, component: Option<&Component>) -> String {

@@ -224,3 +224,52 @@ const LOOK: Duration = Duration::from_secs(5);
 const FAILING_MAX: Duration = Duration::from_secs(15 * 60);
 /// Characters kept of an error, which may quote a server.
 const REASON_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::trials::problems;
+
+    fn read(text: &str) -> (CalendarSettings, Vec<String>) {
+        problems(text, CalendarSettings::read)
+    }
+
+    #[test]
+    fn a_file_or_a_url_is_enough_and_every_problem_is_told() {
+        for (text, expected) in [
+            ("file = \"/due.ics\"", ""),
+            ("file = \"due.ics\"", "there is no such directory yet"),
+            ("url = \"https://dav.example.org/due.ics\"", ""),
+            ("url = \"http://127.0.0.1:5232/due.ics\"\nheaders = { depth = \"0\" }", ""),
+            ("", "needs `file`"),
+            ("file = \"/tmp\"", "name the file in it"),
+            ("url = \"http://dav.example.org/due.ics\"", "begins with https://"),
+            ("url = \"https://me:secret@dav.example.org/\"", "do not go into it"),
+            ("file = \"/due.ics\"\nevery = \"1h\"", "every"),
+            ("file = 3", "text in quotes"),
+        ] {
+            let (settings, told) = read(text);
+            match expected {
+                "" => assert!(told.is_empty(), "{text}: {told:?}"),
+                part => assert!(told.iter().any(|t| t.contains(part)), "{text}: {told:?}"),
+            }
+            assert!(!format!("{settings:?}").contains("secret@"), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_left_where_it_says_so_already() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("due.ics");
+        write(&path, b"one").expect("written");
+        let written = || std::fs::metadata(&path).and_then(|meta| meta.modified()).expect("there");
+        let before = written();
+        write(&path, b"one").expect("left");
+        assert_eq!(written(), before, "who watches the file is not woken for nothing");
+        write(&path, b"two").expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"two");
+        let names = std::fs::read_dir(directory.path()).expect("listed").count();
+        assert_eq!(names, 1, "nothing is left beside it");
+        assert!(write(directory.path(), b"one").is_err(), "a directory is no file");
+    }
+}

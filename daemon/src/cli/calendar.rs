@@ -1,12 +1,11 @@
 //! `attestd calendar`.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::status;
+use super::{show, status};
 use crate::calendar::{feed, publish};
 use crate::config::Config;
 use crate::control::{Answer, Request, client};
@@ -19,7 +18,7 @@ pub fn run(path: &Path, out: Option<&Path>) -> anyhow::Result<ExitCode> {
             let written = publish::write(out, text.as_bytes());
             written.with_context(|| format!("{} cannot be written", out.display()))?;
         }
-        None => std::io::stdout().write_all(text.as_bytes())?,
+        None => show::out(text),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -216,7 +216,16 @@ fn each_owner_is_told_of_what_is_near_then_of_each_move_and_of_the_end() {
         assert_eq!(log.tell(), *expected, "{look}: {why}");
     }
     log.look("duties/a", "20");
+    log.look("duties/b", "100");
+    let coming = |log: &Log, days: i64| -> Vec<usize> {
+        let until = log.now + SignedDuration::from_hours(24 * days);
+        calendar::coming(&log.state, until).into_values().collect()
+    };
+    assert_eq!(coming(&log, 0), [1, 0], "by mailbox: what is near is told of at once");
+    assert_eq!(coming(&log, 11), [2, 0], "and what comes near within eleven days");
     assert_eq!(log.tell().len(), 1);
+    assert_eq!(coming(&log, 11), [1, 0], "and what is known is not told of for the first time");
+    log.look("duties/b", "!");
     log.look("duties/a", "-3");
     assert_eq!(log.tell(), ["mail:ann duties/a/8"], "who knows it learns of any move");
     log.configure(vec![Route { calendar: false, ..mailbox("ann") }]);

@@ -105,18 +105,23 @@ impl ConfiguredCheck {
         now: Timestamp,
         network_down: bool,
     ) -> Policy {
-        let (fires_at, severity) = match nature {
+        let (not_seen_fires_at, not_seen_severity) = match nature {
             Nature::PublicRegister => (after(now, limits::NOT_SEEN_PUBLIC), Severity::Notice),
             Nature::Local | Nature::Remote => {
                 let slots = self.schedule.nth_after(now, 3);
                 (slots.max(after(now, limits::NOT_SEEN_MIN)), Severity::Warning)
             }
         };
+        Policy { not_seen_fires_at, not_seen_severity, ..self.ticking(people, now, network_down) }
+    }
+
+    /// How they are told while nothing is looked at: all that moves then, without asking the schedule.
+    pub fn ticking(&self, people: People, now: Timestamp, network_down: bool) -> Policy {
         Policy {
             hold: self.hold,
             keep: self.keep,
-            not_seen_fires_at: fires_at,
-            not_seen_severity: severity,
+            not_seen_fires_at: now,
+            not_seen_severity: Severity::Warning,
             network_down,
             people: People { order: self.hand_on.clone(), ..people },
         }

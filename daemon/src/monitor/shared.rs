@@ -147,6 +147,12 @@ impl Shared {
         check.policy(people, nature, now, self.network_down.load(Ordering::Relaxed))
     }
 
+    /// How they are told while nothing is looked at.
+    pub fn ticking(&self, check: &ConfiguredCheck, people: People, now: Timestamp) -> Policy {
+        let people = People { working: self.working.clone(), ..people };
+        check.ticking(people, now, self.network_down.load(Ordering::Relaxed))
+    }
+
     /// The people and the maintenance windows of the configuration in force.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.lock().expect("nothing panics while it holds this lock").clone()

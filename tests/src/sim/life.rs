@@ -41,6 +41,8 @@ pub struct Begins {
     pub destinations: Vec<Destination>,
     /// Whether housekeeping is done, or left to the test.
     pub keeps: bool,
+    /// How often the monitor looks around at least.
+    pub sweep: Duration,
     /// Of delivery's jitter.
     pub seed: u64,
 }
@@ -68,7 +70,7 @@ impl Life {
         store: Arc<dyn Store>,
         begins: Begins,
     ) -> Result<Life, StoreError> {
-        let Begins { mut checks, text, routes, rules, destinations, keeps, seed } = begins;
+        let Begins { mut checks, text, routes, rules, destinations, keeps, sweep, seed } = begins;
         let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
@@ -119,7 +121,7 @@ impl Life {
         let (files, files_rx) = watch::channel(BTreeSet::new());
         let (progress, progress_rx) = watch::channel(clock.uptime());
         shared.follow(rules);
-        let ends = Ends { due: due.clone(), inbox, files, progress };
+        let ends = Ends { due: due.clone(), inbox, files, progress, sweep };
         let monitor = Monitor::new(shared.clone(), checks, ends);
         let mut deliveries = Deliveries::new(store, clock, seed);
         deliveries.serve(destinations).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use attestd::config::{ConfiguredCheck, Person};
 use attestd::delivery::{Destination, Pace};
+use attestd::limits::SWEEP;
 use attestd::monitor::{Checks, Message};
 use attestd::own::{self};
 use attestd::people::Wish;
@@ -356,6 +357,7 @@ impl Simulation {
             rules: Rules { people: people(), windows: self.windows.clone() },
             destinations: all.map(destination).collect(),
             keeps: self.second.is_some(),
+            sweep: SWEEP,
             seed: self.chance.draw(),
         };
         let clock: Arc<dyn Clock> = self.clock.clone();

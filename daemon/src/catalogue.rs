@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use attestd_checks::registry;
 use attestd_core::alert::NOT_SEEN;
+use attestd_core::calendar::ENTRY;
 use attestd_core::{FindingKey, FindingSpec};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::own;
 
 /// The catalogue's row for a code of a kind.
 pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
-    static CORE: [&FindingSpec; 2] = [&NOT_SEEN, &COVERAGE_REDUCED];
+    static CORE: [&FindingSpec; 3] = [&NOT_SEEN, &COVERAGE_REDUCED, &ENTRY];
     let kind = registry::kind(kind).or_else(|| (kind == own::KIND.name).then_some(&own::KIND));
     let of_kind = kind.map(|kind| kind.findings).unwrap_or_default();
     of_kind.iter().chain(CORE).find(|spec| spec.code == code)

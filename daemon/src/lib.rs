@@ -1,5 +1,6 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
+pub mod calendar;
 pub mod canary;
 pub mod catalogue;
 pub mod checkpoints;

@@ -37,7 +37,8 @@ const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
 destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had
-to be mended, which key signs the evidence log, and whether an authority that is to stamp it does.
+to be mended, which key signs the evidence log, whether an authority that is to stamp it does, and whether the calendar
+can be put where others read it.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -84,6 +85,9 @@ pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
 pub const TIMESTAMP_MISSING: &str = "timestamp_missing";
 /// The key that signs checkpoints.
 pub const SIGNING_KEY: &str = "signing_key_introduced";
+
+/// The calendar is not where others read it.
+pub const CALENDAR_NOT_PUBLISHED: &str = "calendar_not_published";
 
 const FINDINGS: &[FindingSpec] = &[
     reminders::SILENCE,
@@ -186,6 +190,14 @@ const FINDINGS: &[FindingSpec] = &[
         message: "{count} alert events wait for {component}, which the configuration does not name: nobody will be told of them",
         remedy: "name it again, or discard them: attestd outbox discard {component} --reason TEXT",
         reference: "attestd semantics D1, D11",
+    },
+    FindingSpec {
+        code: CALENDAR_NOT_PUBLISHED,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "the calendar of what is due is not where others read it ({component}): {error}",
+        remedy: "correct `[calendar]`, or see to what is there; until then what others read is as it was",
+        reference: SOURCE,
     },
     FindingSpec {
         code: DISK_LOW,

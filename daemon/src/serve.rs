@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calendar::publish::{CalendarSettings, Publisher};
 use crate::checkpoints::{self, Checkpoints, Held};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
@@ -54,6 +55,7 @@ pub struct Daemon {
     retention: watch::Sender<config::Retention>,
     ways: watch::Sender<Arc<canary::Ways>>,
     authority: watch::Sender<Option<Authority>>,
+    calendar: watch::Sender<Option<CalendarSettings>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -164,7 +166,17 @@ impl Daemon {
         rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
         let origin = origin(&*store);
         let listener = telemetry::Running::listen(&config.telling, None)?;
-        let metrics = telemetry::Running::start(listener, &senders, &shared, &deliveries, &origin)?;
+        let feed = server.feed();
+        let metrics =
+            telemetry::Running::start(listener, &senders, &shared, &deliveries, feed, &origin)?;
+        let (calendar, settings) = watch::channel(config.telling.calendar.clone());
+        let publisher = Publisher {
+            shared: shared.clone(),
+            organisation: server.organisation.clone(),
+            settings,
+            monitor: tell_monitor.clone(),
+        };
+        rest.spawn(publisher.run(stop_rest.clone()));
         let keep = housekeeping::Housekeeping {
             shared: shared.clone(),
             deliveries: deliveries.clone(),
@@ -203,6 +215,7 @@ impl Daemon {
             retention: retention_tx,
             ways: ways_tx,
             authority: authority_tx,
+            calendar,
             deliveries,
             metrics,
             triggers,
@@ -351,8 +364,9 @@ impl Daemon {
         let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
+        let (shared, feed) = (&self.shared, self.server.feed());
         let metrics =
-            telemetry::Running::start(listener, &senders, &self.shared, &deliveries, &origin)?;
+            telemetry::Running::start(listener, &senders, shared, &deliveries, feed, &origin)?;
         std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.shared.follow(rules(&config));
         self.checks.send_replace(checks.clone());
@@ -361,6 +375,7 @@ impl Daemon {
         self.retention.send_replace(config.retention);
         self.ways.send_replace(Arc::new(config.telling.ways()));
         self.authority.send_replace(config.authority.clone());
+        self.calendar.send_replace(config.telling.calendar.clone());
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

@@ -29,6 +29,7 @@ pub(crate) struct Behind {
     entries: BTreeMap<String, Vec<Entry>>,
     stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
+    moved: BTreeSet<Subject>,
     silences: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
     alerts: BTreeSet<(DestinationName, String)>,
@@ -44,6 +45,9 @@ impl Behind {
             if let Some(ordinal) = changed.entry {
                 let entry = Entry { index, ordinal, at: record.at() };
                 self.entries.entry(subject.to_string()).or_default().push(entry);
+            }
+            if changed.moved {
+                self.moved.insert(subject.clone());
             }
             self.subjects.insert(subject);
         }
@@ -87,7 +91,7 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, silences, outbox, alerts, told, .. } =
+        let Behind { entries, stretches, subjects, moved, silences, outbox, alerts, told, .. } =
             std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
@@ -101,6 +105,9 @@ impl Behind {
         }
         for subject in &subjects {
             changes.subject(state, subject);
+        }
+        for subject in &moved {
+            changes.dated(state, subject);
         }
         for index in &silences {
             changes.silence(state, *index);

@@ -6,6 +6,7 @@
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `d` subject | what people said of it, as JSON; absent where nobody did |
+//! | `c` subject | when it is due and how often that has moved, as JSON; absent where it never had a date |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `q` record index | the silence or accepted risk that it began, as JSON |
@@ -33,6 +34,7 @@ pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
 pub(crate) const SAID: u8 = b'd';
+pub(crate) const CALENDAR: u8 = b'c';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
@@ -80,6 +82,8 @@ pub(crate) struct Meta {
     pub subjects: usize,
     /// Of how many subjects something was said.
     pub said: usize,
+    /// How many subjects have, or had, a date.
+    pub dated: usize,
     /// How many destinations there are.
     pub destinations: usize,
     /// How many events wait.
@@ -106,6 +110,7 @@ impl Changes {
             queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
             queue.told.keys().for_each(|alert| image.told(state, destination, alert));
         }
+        state.calendar.0.keys().for_each(|subject| image.dated(state, subject));
         state.silences.keys().for_each(|index| image.silence(state, *index));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
         image.meta(state, crc);
@@ -136,6 +141,13 @@ impl Changes {
         }
         if let Some(said) = state.said.0.get(subject) {
             self.put(named(SAID, &name), &json(said));
+        }
+    }
+
+    /// A subject's entry in the calendar.
+    pub fn dated(&mut self, state: &State, subject: &Subject) {
+        if let Some(dated) = state.calendar.0.get(subject) {
+            self.put(named(CALENDAR, &subject.to_string()), &json(dated));
         }
     }
 
@@ -198,6 +210,7 @@ impl Changes {
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),
+            dated: state.calendar.0.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),
             told: state.outbox.told(),

@@ -206,6 +206,12 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.said.0.insert(subject, layout::parse(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::CALENDAR, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.calendar.0.insert(subject, layout::parse(key, value)?);
+        Ok(())
+    })?;
     pairs.each(layout::NEWEST, &mut |key, value| {
         let newest = layout::number(key, value)?;
         let queue = Queue { newest, ..Queue::default() };
@@ -237,13 +243,13 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     }
     let outbox = &state.outbox;
     let (subjects, said) = (state.subjects.len(), state.said.0.len());
-    let known = (subjects, said, state.silences.len());
+    let known = (subjects, said, state.calendar.0.len(), state.silences.len());
     let found = (known, outbox.0.len(), outbox.len(), outbox.told());
-    let known = (meta.subjects, meta.said, meta.silences);
+    let known = (meta.subjects, meta.said, meta.dated, meta.silences);
     let stated = (known, meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, subjects spoken of and silences, destinations, events and known alerts, and has {found:?}"
+            "it says it has {stated:?} subjects, subjects spoken of, dates and silences, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

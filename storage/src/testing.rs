@@ -95,7 +95,7 @@ pub(crate) fn run(subject: &str, n: u64, change: Option<Change>) -> Record {
         stale_at: None,
         asked: json!({ "host": "example.org" }),
         evidence: Some(Recorded::Facts(Evidence::of(&json!({ "n": n })))),
-        judgement: Some(Judgement::default()),
+        judgement: Some(Judgement::default().due(Some(at(n * 1_440)))),
         unseen: None,
         standing: None,
         status: Status::Pass,

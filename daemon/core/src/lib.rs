@@ -3,6 +3,7 @@
 pub mod act;
 pub mod alert;
 pub mod assertion;
+pub mod calendar;
 pub mod check;
 pub mod event;
 pub mod finding;

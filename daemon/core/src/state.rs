@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::act::{Act, Silence, Taken};
 use crate::alert::{Alerts, People};
+use crate::calendar::Calendar;
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
@@ -44,6 +45,8 @@ pub struct State {
     pub silences: BTreeMap<u64, Silence>,
     /// What people said of subjects, those included that left and may come back.
     pub said: Statements,
+    /// When what each subject is about is due, and how often that has moved; those included that left and may come back.
+    pub calendar: Calendar,
     /// What waits to be told.
     pub outbox: Outbox,
     /// How far the Monday digests are.
@@ -180,6 +183,8 @@ pub struct Changed {
     pub subject: Option<Subject>,
     /// The ordinal of the history entry that this record is.
     pub entry: Option<u64>,
+    /// Whether that subject's entry in the calendar did.
+    pub moved: bool,
     /// Silences that began, ended or were forgotten.
     pub silences: Vec<u64>,
     /// What was added to the outbox.
@@ -305,7 +310,10 @@ impl State {
                 self.follow_canaries(configured.at);
                 self.labels = configured.labels.clone();
             }
-            Record::Run(run) => changed = self.run(index, run),
+            Record::Run(run) => {
+                changed = self.run(index, run);
+                changed.moved = self.calendar.run(run);
+            }
             Record::Same(same) => {
                 let dangling = Dangling { index, of: same.of };
                 let subject = subject_of(same.of).ok_or_else(|| dangling.clone())?;
@@ -337,6 +345,7 @@ impl State {
                     changed.entry = Some(state.entry());
                     self.gone.insert(ticked.subject.clone(), state.entries);
                 }
+                changed.moved = self.calendar.left(&ticked.subject, ticked.at);
                 changed.subject = Some(ticked.subject.clone());
             }
             Record::Acted(acted) => {

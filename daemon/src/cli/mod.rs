@@ -4,6 +4,7 @@
 
 mod alerts;
 mod backup;
+mod calendar;
 mod canary;
 mod check;
 mod check_config;
@@ -121,6 +122,12 @@ enum Verb {
     /// Check a register, list it, see what is due, or begin one
     #[command(subcommand)]
     Register(register::Register),
+    /// Print the calendar of what is due, for a calendar program (RFC 5545)
+    Calendar {
+        /// Write it to this file instead, whole or not at all
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
     /// Show what waits to be told, or discard it
@@ -242,6 +249,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
+        Verb::Calendar { out } => calendar::run(&config(), out.as_deref()),
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Simulate { until } => simulate::run(&config(), until, cli.json),

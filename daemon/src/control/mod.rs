@@ -53,6 +53,8 @@ pub enum Request {
         /// Where to.
         destination: DestinationName,
     },
+    /// The calendar of what is due, as text.
+    Calendar,
     /// What waits to be told.
     Outbox(Asked),
     /// To remove events from the outbox that were not accepted.
@@ -103,6 +105,8 @@ pub enum Answer {
     Status(StatusView),
     /// The open alerts.
     Alerts(AlertsView),
+    /// The calendar.
+    Calendar(String),
     /// It is recorded: what was done, in words.
     Acted(String),
     /// What is claimed, and how it stands.

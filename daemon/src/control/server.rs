@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::saying::{self, Saying};
 use super::{Answer, CheckedView, Request};
+use crate::calendar::{self, Feed};
 use crate::canary;
 use crate::checkpoints::Checkpoints;
 use crate::limits;
@@ -192,6 +193,10 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
             Answer::Canaries(list)
         }
         Request::SendCanary { destination } => server.send_canary(&destination).await,
+        Request::Calendar => {
+            let feed = server.feed();
+            reading(move || Ok(Answer::Calendar(feed()))).await
+        }
         Request::Outbox(asked) => {
             let store = server.shared.store.clone();
             reading(move || {
@@ -251,6 +256,15 @@ impl Server {
         // Where nobody claims anything, this reads one record.
         view.claims = claimed(&*self.shared.store, &view).ok().and_then(|all| all.in_numbers());
         view
+    }
+
+    /// What makes the calendar as it is whenever it is asked.
+    pub fn feed(&self) -> Feed {
+        let (store, organisation) = (self.shared.store.clone(), self.organisation.clone());
+        Arc::new(move || {
+            let organisation = organisation.borrow().clone();
+            calendar::feed_of(&*store, &organisation)
+        })
     }
 
     fn alerts(&self) -> AlertsView {

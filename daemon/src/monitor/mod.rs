@@ -134,6 +134,8 @@ pub struct Monitor {
     began: Uptime,
     /// Since when a Monday digest waits for what is being looked at.
     digest_waits: Option<Uptime>,
+    /// How often anything in the calendar had moved when that was last looked at.
+    calendar_moves: u64,
 }
 
 /// The ends by which the monitor is reached.
@@ -176,6 +178,7 @@ impl Monitor {
             restate_at: Uptime(Duration::ZERO),
             began,
             digest_waits: None,
+            calendar_moves: 0,
         }
     }
 
@@ -257,6 +260,11 @@ impl Monitor {
         self.tick(now).await?;
         if trusted {
             self.digest(now).await?;
+        }
+        let mut moves = 0;
+        self.shared.store.read(&mut |state| moves = state.calendar.moves());
+        if std::mem::replace(&mut self.calendar_moves, moves) != moves {
+            self.restate_at = self.restate_at.min(Uptime(uptime.0 + restating::GATHER));
         }
         if self.restate_at <= uptime {
             self.restate_at = self.restate().await?;

@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod boot;
+mod calendar;
 mod certificates;
 mod collector;
 mod harness;

@@ -214,12 +214,22 @@ const SAMPLE_TAIL: &str = "
 #from = \"attestd@example.org\"
 #to = [\"isms-owner\", \"isms-deputy\"]
 
+# Sends each owner the entries of the calendar that they answer for: once they are near, and whenever they move.
+#calendar = true
+
 # Who is told when another destination takes nothing: after 15 minutes where a Critical alert waits, else after 4 hours. One
 # or several names, whatever their rules say; a person is \"mail:ID\". The journal is told too.
 #[telling]
 #second = [\"mail:isms-owner\"]
 
-# Metrics for Prometheus, on loopback only.
+# Everything that has a date as a calendar to subscribe to (RFC 5545): as a file (the service may write to its state directory, or
+# where a drop-in's ReadWritePaths= lets it), and put to a URL with the headers of a credential.
+#[calendar]
+#file = \"/var/lib/attestd/due.ics\"
+#url = \"https://dav.example.org/calendars/attestd.ics\"
+#credential = \"calendar-headers\"     # LoadCredential=calendar-headers:..., such as Authorization: Bearer ...
+
+# Metrics for Prometheus, on loopback only; and the calendar, as /calendar.ics.
 #[metrics]
 #listen = \"127.0.0.1:9464\"
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod calendar;
 mod canary;
 mod checkpoints;
 mod cli;

@@ -328,13 +328,14 @@ fn record() -> BoxedStrategy<Record> {
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
     let also = prop::collection::btree_set("[a-z_]{1,8}", 0..2);
-    let route = (destination(), takes, only, any::<bool>(), also).prop_map(
-        |(destination, takes, only, stateless, also)| Route {
+    let route = (destination(), takes, only, any::<[bool; 2]>(), also).prop_map(
+        |(destination, takes, only, [stateless, calendar], also)| Route {
             destination,
             takes,
             only,
             stateless,
             also,
+            calendar,
         },
     );
     let routes = prop::collection::vec(route, 0..3);

@@ -17,6 +17,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
     ("dspt.toml", include_str!("../data/dspt.toml")),
     ("ico.toml", include_str!("../data/ico.toml")),
+    ("incidents.toml", include_str!("../data/incidents.toml")),
     ("obligations.toml", include_str!("../data/obligations.toml")),
 ];
 
@@ -60,6 +61,13 @@ pub fn obligations() -> &'static Obligations {
 /// By when actions must be closed.
 pub fn actions() -> &'static crate::action::Rules {
     static DATA: LazyLock<crate::action::Rules> = LazyLock::new(|| built_in("actions.toml"));
+    &DATA
+}
+
+/// Whom an incident is to be told.
+pub fn incidents() -> &'static crate::incident::rules::Rules {
+    static DATA: LazyLock<crate::incident::rules::Rules> =
+        LazyLock::new(|| built_in("incidents.toml"));
     &DATA
 }
 

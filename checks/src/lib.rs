@@ -11,6 +11,7 @@ pub mod fhir_endpoint;
 mod fixtures;
 pub mod foreign;
 pub mod ico_registration;
+pub mod incident;
 pub mod look;
 pub mod mail_domain;
 pub mod obligation;

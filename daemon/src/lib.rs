@@ -10,6 +10,7 @@ pub mod control;
 pub mod delivery;
 pub mod evidence;
 pub mod housekeeping;
+pub mod incidents;
 pub mod last_words;
 pub mod limits;
 pub mod monitor;

@@ -6,6 +6,7 @@ pub mod assertion;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod incident;
 pub mod level;
 pub mod maintenance;
 pub mod merkle;

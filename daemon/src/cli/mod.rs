@@ -8,6 +8,7 @@ mod erase;
 mod evidence;
 mod explain;
 mod history;
+mod incident;
 mod kinds;
 mod outbox;
 mod posture;
@@ -119,6 +120,9 @@ enum Verb {
     Register(register::Register),
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
+    /// Open an incident, say who was told of it, close it: each clock runs until they were
+    #[command(subcommand)]
+    Incident(incident::Asked),
     /// Show what waits to be told, or discard it
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -228,6 +232,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Done(done) => say::done(&config(), done, cli.json),
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
+        Verb::Incident(asked) => incident::run(&config(), asked, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),

@@ -9,6 +9,7 @@ mod daemon;
 mod documents;
 mod evidence;
 mod full_disk;
+mod incidents;
 mod kill;
 mod lost_outbox;
 mod ninety_days;

@@ -14,6 +14,7 @@ use crate::obligation::presets::Obligations;
 pub const FILES: &[(&str, &str)] = &[
     ("actions.toml", include_str!("../data/actions.toml")),
     ("bank_holidays.toml", include_str!("../data/bank_holidays.toml")),
+    ("cyber_alerts.toml", include_str!("../data/cyber_alerts.toml")),
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
     ("dspt.toml", include_str!("../data/dspt.toml")),
     ("ico.toml", include_str!("../data/ico.toml")),
@@ -38,6 +39,13 @@ pub fn working_days() -> &'static WorkingDays {
     static DAYS: LazyLock<WorkingDays> =
         LazyLock::new(|| WorkingDays::but(built_in::<BankHolidays>("bank_holidays.toml").days));
     &DAYS
+}
+
+/// How lists of cyber alerts are read.
+pub fn cyber_alerts() -> &'static crate::cyber_alerts::rules::Rules {
+    static DATA: LazyLock<crate::cyber_alerts::rules::Rules> =
+        LazyLock::new(|| built_in("cyber_alerts.toml"));
+    &DATA
 }
 
 /// The rules of Cyber Essentials.

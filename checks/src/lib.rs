@@ -3,6 +3,7 @@
 pub mod action;
 pub mod certificate;
 pub mod controls;
+pub mod cyber_alerts;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Cell;
 
 use super::show::{clean, from_now, table};
-use super::{alerts, status, when};
+use super::{alerts, show, status, when};
 use crate::clock::SystemClock;
 use crate::control::{Answer, Request, client};
 use crate::incidents::{IncidentView, IncidentsView, Wish};
@@ -123,11 +123,11 @@ fn list(path: &Path, all: bool, json: bool) -> anyhow::Result<ExitCode> {
     let mut view = view(path)?;
     view.incidents.retain(|one| all || one.incident.closed.is_none());
     if json {
-        println!("{}", serde_json::to_string_pretty(&view.incidents)?);
+        show::json(&view.incidents)?;
         return Ok(ExitCode::SUCCESS);
     }
     if view.incidents.is_empty() {
-        println!("No incident {}.", if all { "was ever opened" } else { "is open" });
+        show::line(if all { "No incident was ever opened." } else { "No incident is open." });
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown = table(&["NUMBER", "KIND", "WHAT", "AWARE", "STILL TO BE TOLD", "NEXT BY"]);
@@ -148,7 +148,7 @@ fn list(path: &Path, all: bool, json: bool) -> anyhow::Result<ExitCode> {
             Cell::new(next),
         ]);
     }
-    println!("\n{shown}\n\n  attestd incident show NUMBER says more.");
+    show::line(format_args!("\n{shown}\n\n  attestd incident show NUMBER says more."));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,8 +160,8 @@ fn show_one(path: &Path, number: u64, json: bool) -> anyhow::Result<ExitCode> {
         anyhow::bail!("there is no incident {number}; `attestd incident list --all` lists them");
     };
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&one)?),
-        false => print!("{}", in_words(&one, at)),
+        true => show::json(&one)?,
+        false => show::out(in_words(&one, at)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -102,7 +102,8 @@ impl Life {
         let (tell, inbox) = mpsc::channel(64);
         let (files, kept_files) = watch::channel(BTreeSet::new());
         let (progress, kept_progress) = watch::channel(clock.uptime());
-        let ends = Ends { due: Arc::new(Notify::new()), inbox, files, progress };
+        let sweep = attestd::limits::SWEEP;
+        let ends = Ends { due: Arc::new(Notify::new()), inbox, files, progress, sweep };
         let stop = CancellationToken::new();
         let monitor = Monitor::new(shared.clone(), checks, ends);
         let monitoring = tokio::spawn(monitor.run(stop.clone()));

@@ -18,6 +18,7 @@ use attestd_core::{
 };
 use toml::de::DeTable;
 
+use crate::catalogue;
 use crate::delivery::routing::{self, Watched};
 use crate::limits;
 use crate::rules;
@@ -406,12 +407,12 @@ fn checks(
             checks.insert(id, Arc::new(check));
         }
     }
-    let own = crate::own::KIND.name;
     let of = |(id, check): (&CheckId, &Arc<ConfiguredCheck>)| {
         (id.clone(), (check.kind.name.to_owned(), check.labels.clone()))
     };
     let mut watched: BTreeMap<_, _> = checks.iter().map(of).collect();
-    watched.insert(own.parse().expect("a plain id"), (own.to_owned(), Labels::new()));
+    let built_in = catalogue::BUILT_IN.map(|kind| kind.name.to_owned());
+    watched.extend(built_in.map(|name| (name.parse().expect("a plain id"), (name, Labels::new()))));
     let whole = checks.len() == ids.len() && !checks.is_empty();
     (checks, Watched { checks: watched, whole })
 }
@@ -421,7 +422,7 @@ fn id(table: &Settings<'_>, ids: &mut BTreeSet<CheckId>) -> Option<CheckId> {
         table.missing("id", "what this check is called: a-z, 0-9, '-' and '_'");
     }
     let id: CheckId = table.parsed("id")?;
-    if registry::kind(id.as_str()).is_some() || id.as_str() == crate::own::KIND.name {
+    if catalogue::kind(id.as_str()).is_some() {
         table.error("id", format!("`{id}` is a kind's name; a check needs one of its own"));
     }
     if !ids.insert(id.clone()) {

@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod digest;
 pub mod evidence;
 pub mod housekeeping;
+pub mod incidents;
 pub mod last_words;
 pub mod limits;
 pub mod monitor;

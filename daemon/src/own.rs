@@ -20,7 +20,7 @@ use crate::monitor::Checks;
 use crate::monitor::run::Job;
 use crate::reminders;
 
-/// The kind of the one check that nobody configures.
+/// The kind of the check of the daemon itself.
 pub const KIND: CheckKind = CheckKind {
     name: "attestd",
     summary: "attestd's own conditions: clock, network, delivery, disk, store.",
@@ -332,12 +332,21 @@ struct Fact {
 
 /// The check itself, over the conditions that the daemon's parts report.
 pub fn check(conditions: Arc<Conditions>, hand_on: Vec<PersonId>) -> Arc<ConfiguredCheck> {
+    built_in(&KIND, Arc::new(Own { conditions }), hand_on)
+}
+
+/// A check that is always there, called as its kind.
+pub fn built_in(
+    kind: &'static CheckKind,
+    check: Arc<dyn Check>,
+    hand_on: Vec<PersonId>,
+) -> Arc<ConfiguredCheck> {
     Arc::new(ConfiguredCheck {
-        id: KIND.name.parse().expect("a plain id"),
-        kind: &KIND,
-        check: Arc::new(Own { conditions }),
-        schedule: Schedule::parse(KIND.every, "UTC").expect("a plain period"),
-        timeout: KIND.timeout,
+        id: kind.name.parse().expect("a plain id"),
+        kind,
+        check,
+        schedule: Schedule::parse(kind.every, "UTC").expect("a plain period"),
+        timeout: kind.timeout,
         hold: Duration::ZERO,
         keep: Duration::ZERO,
         labels: BTreeMap::new(),

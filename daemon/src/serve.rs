@@ -29,6 +29,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
 use crate::delivery::{Deliveries, Destination};
+use crate::incidents;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
@@ -382,10 +383,12 @@ impl Daemon {
     }
 }
 
-/// The checks of a configuration, and the daemon's own.
+/// The checks of a configuration, and those built in.
 fn checks(config: &Config, shared: &Shared) -> Checks {
     let own = own::check(shared.conditions.clone(), config.hand_on.clone());
-    config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
+    let incidents = incidents::check(shared.store.clone(), config.hand_on.clone());
+    let built_in = [own, incidents];
+    config.checks.values().cloned().chain(built_in).map(|check| (check.id.clone(), check)).collect()
 }
 
 /// What a configuration says of people and maintenance.

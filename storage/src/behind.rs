@@ -31,6 +31,7 @@ pub(crate) struct Behind {
     subjects: BTreeSet<Subject>,
     moved: BTreeSet<Subject>,
     silences: BTreeSet<u64>,
+    incidents: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
     alerts: BTreeSet<(DestinationName, String)>,
     told: Vec<(DestinationName, u64)>,
@@ -52,6 +53,7 @@ impl Behind {
             self.subjects.insert(subject);
         }
         self.silences.extend(changed.silences);
+        self.incidents.extend(changed.incidents);
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.left);
         self.alerts.extend(changed.told);
@@ -91,8 +93,18 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, moved, silences, outbox, alerts, told, .. } =
-            std::mem::take(self);
+        let Behind {
+            entries,
+            stretches,
+            subjects,
+            moved,
+            silences,
+            incidents,
+            outbox,
+            alerts,
+            told,
+            ..
+        } = std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
             for block in entries.chunks(block::ENTRIES_MAX) {
@@ -111,6 +123,9 @@ impl Behind {
         }
         for index in &silences {
             changes.silence(state, *index);
+        }
+        for number in &incidents {
+            changes.incident(state, *number);
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);

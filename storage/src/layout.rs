@@ -10,6 +10,7 @@
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `q` record index | the silence or accepted risk that it began, as JSON |
+//! | `i` number | the incident, as JSON |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -28,7 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
@@ -39,6 +40,7 @@ pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const SILENCES: u8 = b'q';
+pub(crate) const INCIDENTS: u8 = b'i';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const TOLD: u8 = b'k';
@@ -78,6 +80,8 @@ pub(crate) struct Meta {
     pub stamped: Option<Stamp>,
     /// How many silences there are.
     pub silences: usize,
+    /// How many incidents are known, and how many there ever were.
+    pub incidents: (usize, u64),
     /// How many subjects there are.
     pub subjects: usize,
     /// Of how many subjects something was said.
@@ -112,6 +116,7 @@ impl Changes {
         }
         state.calendar.0.keys().for_each(|subject| image.dated(state, subject));
         state.silences.keys().for_each(|index| image.silence(state, *index));
+        state.incidents.all.keys().for_each(|number| image.incident(state, *number));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
         image.meta(state, crc);
         image
@@ -165,6 +170,15 @@ impl Changes {
         }
     }
 
+    /// An incident as it is now, or forgotten.
+    pub fn incident(&mut self, state: &State, number: u64) {
+        let key = [&[INCIDENTS][..], &number.to_be_bytes()].concat();
+        match state.incidents.all.get(&number) {
+            Some(incident) => self.put(key, &json(incident)),
+            None => self.remove(key),
+        }
+    }
+
     /// An event as it is now: waiting, or accepted.
     pub fn event(&mut self, state: &State, destination: &DestinationName, sequence: u64) {
         let (name, queue) = (destination.as_str(), state.outbox.0.get(destination));
@@ -208,6 +222,7 @@ impl Changes {
             canaries: state.canaries.clone(),
             stamped: state.stamped.clone(),
             silences: state.silences.len(),
+            incidents: (state.incidents.all.len(), state.incidents.count),
             subjects: state.subjects.len(),
             said: state.said.0.len(),
             dated: state.calendar.0.len(),

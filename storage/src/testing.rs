@@ -8,6 +8,7 @@ use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::check::{Evidence, Judgement};
 use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
+use attestd_core::incident::{self, Duty, Opened, Stage};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Acted, Arrived, Attested, Canary, Configured, Digested, Discarded, Erased, FORMAT,
@@ -155,6 +156,38 @@ pub(crate) fn silence(until: u64) -> Act {
     }))
 }
 
+/// An incident is opened, of which the ICO is to be told.
+pub(crate) fn opened(number: u64) -> Act {
+    let duty = Duty {
+        to: "ico".to_owned(),
+        rule: "ico_nis".to_owned(),
+        due: Some(at(99)),
+        hours: None,
+        done: None,
+    };
+    let opened = Opened {
+        aware: at(0),
+        kinds: ["nis".to_owned()].into(),
+        stage: Stage::Actual,
+        data: BTreeMap::new(),
+        from: Some("Example Trust".to_owned()),
+        what: "a disk filled".to_owned(),
+        duties: vec![duty],
+    };
+    Act::Incident { number, said: incident::Said::Opened(Box::new(opened)) }
+}
+
+/// The ICO was told.
+pub(crate) fn told(number: u64) -> Act {
+    let said = incident::Said::Told { to: vec!["ico".to_owned()], at: at(1), not_needed: None };
+    Act::Incident { number, said }
+}
+
+/// The incident is closed.
+pub(crate) fn closed(number: u64) -> Act {
+    Act::Incident { number, said: incident::Said::Closed { reason: "it was emptied".to_owned() } }
+}
+
 /// A person said of `subject` in minute `n` that it was done on a day of November.
 pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
     let said = Said {
@@ -212,6 +245,9 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             5,
             Act::Confirm { destination: "otlp".parse().expect("a name"), canary: 3 },
         ),
+        acted("incident/1", 5, opened(1)),
+        acted("incident/1", 6, told(1)),
+        acted("incident/1", 7, closed(1)),
         attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),

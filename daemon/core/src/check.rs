@@ -58,6 +58,17 @@ pub trait Check: Send + Sync {
         })
     }
 
+    /// Whether what is no target any more is over, and not lost, so that having none is nothing wrong either.
+    fn ends(&self) -> bool {
+        false
+    }
+
+    /// The first instant after `since` from which a target as it is would be judged otherwise, though nothing else
+    /// happens: it is looked at then, whatever its schedule says.
+    fn turns(&self, _target: &Target, _since: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
     /// The thresholds worked out, a line each, for `attestd explain ID`.
     fn thresholds(&self) -> Vec<String> {
         Vec::new()

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod incident;
 pub mod level;
 pub mod maintenance;
 pub mod merkle;

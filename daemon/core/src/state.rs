@@ -11,6 +11,7 @@ use crate::calendar::Calendar;
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
+use crate::incident::{self, Incidents};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Given, Level, Outbox, Waiting};
@@ -43,6 +44,8 @@ pub struct State {
     pub gone: BTreeMap<Subject, u64>,
     /// Silences and accepted risks by the record that began each; those included that are just over.
     pub silences: BTreeMap<u64, Silence>,
+    /// Incidents.
+    pub incidents: Incidents,
     /// What people said of subjects, those included that left and may come back.
     pub said: Statements,
     /// When what each subject is about is due, and how often that has moved; those included that left and may come back.
@@ -187,6 +190,8 @@ pub struct Changed {
     pub moved: bool,
     /// Silences that began, ended or were forgotten.
     pub silences: Vec<u64>,
+    /// Incidents of which something was said, or that were forgotten.
+    pub incidents: Vec<u64>,
     /// What was added to the outbox.
     pub queued: Vec<(DestinationName, u64)>,
     /// What left the outbox: accepted, or discarded by a person.
@@ -349,6 +354,16 @@ impl State {
                 changed.subject = Some(ticked.subject.clone());
             }
             Record::Acted(acted) => {
+                if let Act::Incident { number, said } = &acted.act {
+                    let at = (index, acted.at);
+                    changed.incidents = self.incidents.say(at, *number, &acted.by, said);
+                    // Its history begins with being opened, and not with the first look at it.
+                    if matches!(said, incident::Said::Opened(_)) {
+                        let before = self.back(&acted.subject);
+                        let state = self.subjects.entry(acted.subject.clone());
+                        state.or_insert_with(|| SubjectState::new(incident::CHECK, index, before));
+                    }
+                }
                 changed.silences = self.acted(index, acted);
                 if let Some(state) = self.subjects.get_mut(&acted.subject) {
                     changed.entry = Some(state.entry());
@@ -561,6 +576,7 @@ impl State {
                     changed.push(*of);
                 }
             }
+            Act::Incident { .. } => {}
         }
         let over = |silence: &Silence| self.clock_trusted && !silence.counts(acted.at);
         changed.extend(self.silences.iter().filter(|(_, s)| over(s)).map(|(index, _)| index));

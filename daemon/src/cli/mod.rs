@@ -12,6 +12,7 @@ mod erase;
 mod evidence;
 mod explain;
 mod history;
+mod incident;
 mod kinds;
 mod outbox;
 mod posture;
@@ -130,6 +131,9 @@ enum Verb {
     },
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
+    /// Open an incident, say who was told of it, close it: each clock runs until they were
+    #[command(subcommand)]
+    Incident(incident::Asked),
     /// Show what waits to be told, or discard it
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -251,6 +255,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Calendar { out } => calendar::run(&config(), out.as_deref()),
         Verb::Event(event) => say::event(&config(), event, cli.json),
+        Verb::Incident(asked) => incident::run(&config(), asked, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
         Verb::Canary(canary) => canary::run(&config(), canary, cli.json),

@@ -170,6 +170,9 @@ impl Choice {
         }
         let Some(number) = number else { return };
         if leaf.t == Type::Acted {
+            if number == index {
+                self.newest.entry(number).or_default().promise = Some(index);
+            }
             if leaf.lasts.is_some_and(|until| until > self.from) {
                 self.acts.push((index, number));
             }

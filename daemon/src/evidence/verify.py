@@ -123,7 +123,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.hold(t != "run" or leaf["config"] in self.configured, f"record {i}: its configuration is not there")
         if i < self.first:
             self.hold(at < self.start or t in OF_LOG, f"record {i} is of the period, but stands before it")
-            if t in ("run", "same", "missed") and who is not None: self.open[who] = follows, i
+            if who is not None and t in ("run", "same", "missed") or (t, who) == ("acted", i): self.open[who] = follows, i
             return
         self.hold(self.newest or at >= self.start, f"record {i} begins the period, but is from before it")
         self.hold(not self.whole or self.expected == i, f"records {self.expected} to {i - 1} are missing")
@@ -131,7 +131,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.expected, self.newest = i + 1, at
         (promised, by), slot = self.open.get(who, (None, -1)), leaf.get("slot") and when(leaf["slot"])
         if t == "retired": self.open.pop(who, None)
-        elif t in ("ticked", "attested"): self.open.setdefault(who, (None, i))
+        elif t in ("ticked", "attested") or t == "acted" and who == i: self.open.setdefault(who, (None, i))
         elif t in OF_SUBJECTS:
             if t == "missed": kept = promised is None or when(leaf["from"]) <= promised <= when(leaf["to"])
             elif slot: kept = promised == slot

@@ -32,12 +32,11 @@ fn table() -> String {
         let codes: Vec<String> = fails.map(|spec| format!("`{}`", spec.code)).collect();
         let rest = kind.findings.len() - codes.len();
         let summary = kind.summary.trim_end_matches('.');
-        table.push_str(&format!(
-            "| `{}` | {summary} | {} | {}; {rest} more are warnings and notes |\n",
-            kind.name,
-            looks(kind),
-            codes.join(", ")
-        ));
+        let fails = match codes.is_empty() {
+            true => format!("nothing; {rest} are warnings and notes"),
+            false => format!("{}; {rest} more are warnings and notes", codes.join(", ")),
+        };
+        table.push_str(&format!("| `{}` | {summary} | {} | {fails} |\n", kind.name, looks(kind)));
     }
     table
 }

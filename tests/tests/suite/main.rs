@@ -12,6 +12,7 @@ mod digest;
 mod documents;
 mod evidence;
 mod full_disk;
+mod incidents;
 mod kill;
 mod lost_outbox;
 mod ninety_days;

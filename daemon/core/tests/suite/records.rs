@@ -6,6 +6,7 @@ use attestd_core::act::{Act, Approval, Matcher, Silence};
 use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Takes};
 use attestd_core::finding::FindingKey;
+use attestd_core::incident::{self, Duty, Opened, Role, Stage};
 use attestd_core::observation::Standing;
 use attestd_core::record::{
     Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
@@ -251,7 +252,29 @@ fn act() -> BoxedStrategy<Act> {
             Act::Silence(Box::new(Silence { by, since, until, of, reason, accepted }))
         },
     );
-    prop_oneof![take, silence, any::<u64>().prop_map(|of| Act::End { of })].boxed()
+    let incident = (any::<u64>(), timestamp(), ".{0,30}").prop_map(|(number, at, text)| {
+        let said = match number % 3 {
+            0 => incident::Said::Told { to: vec![text.clone()], at, not_needed: Some(text) },
+            1 => incident::Said::Closed { reason: text },
+            _ => incident::Said::Opened(Box::new(Opened {
+                aware: at,
+                kinds: [text.clone()].into(),
+                stage: Stage::Threat,
+                data: BTreeMap::from([(text.clone(), Role::Processor)]),
+                from: Some(text.clone()),
+                what: text.clone(),
+                duties: vec![Duty {
+                    to: text,
+                    rule: "r".to_owned(),
+                    due: Some(at),
+                    hours: Some(24),
+                    done: None,
+                }],
+            })),
+        };
+        Act::Incident { number, said }
+    });
+    prop_oneof![take, silence, incident, any::<u64>().prop_map(|of| Act::End { of })].boxed()
 }
 
 fn record() -> BoxedStrategy<Record> {

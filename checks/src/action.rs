@@ -12,6 +12,7 @@ use attestd_core::{
     Unseen,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -215,6 +216,10 @@ impl Check for Action {
         let people = row.owner.iter().chain(&row.deputy).cloned();
         let judgement = Judgement::new(judging.findings, judging.unseen);
         Ok(judgement.due(due.and_then(end_of)).answers(people))
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

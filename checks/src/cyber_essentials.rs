@@ -12,6 +12,7 @@ use attestd_core::{
     Timestamp, Unseen,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -213,6 +214,10 @@ impl Check for CyberEssentials {
         }
         let people = facts.row.owner.iter().chain(&facts.row.deputy).cloned();
         Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people))
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

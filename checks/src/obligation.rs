@@ -11,6 +11,7 @@ use attestd_core::{
     ProbeError, Reason, Settings, Target, TargetName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -156,6 +157,10 @@ impl Check for Obligation {
         }
     }
 
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("duty")?.get("row")?.clone())
+    }
+
     fn explain(&self, evidence: &Evidence) -> String {
         match evidence.read() {
             Ok(Facts::Duty(duty)) => judging::explain(&duty),
@@ -201,19 +206,15 @@ impl Obligation {
         let mut kinds: Vec<&str> = vec![SERVICE];
         kinds.extend(data::obligations().preset.iter().map(|preset| preset.kind.as_str()));
         let claimed = register.claimed(&kinds);
+        let all = claimed.as_slice();
         let rows: Vec<&Row> =
             claimed.iter().filter_map(|claimed| claimed.row.as_ref().ok()).collect();
-        let bad: Vec<String> = claimed
-            .iter()
-            .filter(|claimed| claimed.row.is_err())
-            .map(|claimed| claimed.name.to_string())
-            .collect();
         let mut ignored = Some(register.ignored.clone());
         let target = |claimed: &Claimed| {
             let facts = match &claimed.row {
                 Err(reason) => Facts::Bad(reason.clone()),
                 Ok(row) if row.kind == SERVICE => Facts::Service(Box::new(Service {
-                    needs: service::needs(row, &rows, &bad),
+                    needs: service::needs(row, &rows, all),
                     happened: from_rows(&[row]),
                     ignored: ignored.take(),
                     row: row.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use attestd_checks::registry;
 use attestd_core::alert::NOT_SEEN;
+use attestd_core::statement::ROW_CHANGED;
 use attestd_core::{FindingKey, FindingSpec};
 use serde_json::Value;
 
@@ -11,9 +12,11 @@ use crate::delivery::sentence::Sentence;
 use crate::monitor::COVERAGE_REDUCED;
 use crate::own;
 
+/// What can be told of any kind.
+static CORE: [&FindingSpec; 3] = [&NOT_SEEN, &COVERAGE_REDUCED, &ROW_CHANGED];
+
 /// The catalogue's row for a code of a kind.
 pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
-    static CORE: [&FindingSpec; 2] = [&NOT_SEEN, &COVERAGE_REDUCED];
     let kind = registry::kind(kind).or_else(|| (kind == own::KIND.name).then_some(&own::KIND));
     let of_kind = kind.map(|kind| kind.findings).unwrap_or_default();
     of_kind.iter().chain(CORE).find(|spec| spec.code == code)
@@ -22,7 +25,7 @@ pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
 /// Every code there is.
 pub fn codes() -> impl Iterator<Item = &'static str> {
     let kinds = registry::KINDS.iter().copied().chain([&own::KIND]);
-    kinds.flat_map(|kind| kind.findings).chain([&NOT_SEEN, &COVERAGE_REDUCED]).map(|spec| spec.code)
+    kinds.flat_map(|kind| kind.findings).chain(CORE).map(|spec| spec.code)
 }
 
 /// The sentence that a person reads; made here from code and values, never stored in a record (T6).

@@ -14,7 +14,7 @@ use super::presets::{Preset, preset};
 use super::{Before, Service, of};
 use crate::data;
 use crate::register::more::State;
-use crate::register::{self, Done, Row};
+use crate::register::{self, Claimed, Done, Row};
 
 /// What a service needs before it is sold, and which rows may show it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ struct Shown {
 }
 
 /// What a service needs before it is sold.
-pub(super) fn needs(service: &Row, rows: &[&Row], bad: &[String]) -> Vec<Needed> {
+pub(super) fn needs(service: &Row, rows: &[&Row], claimed: &[Claimed]) -> Vec<Needed> {
     let covers = |row: &&&Row| match (&row.service, &row.scope) {
         (Some(own), _) => *own == service.id,
         (None, Some(scope)) => scope.covers(&service.id),
@@ -55,7 +55,8 @@ pub(super) fn needs(service: &Row, rows: &[&Row], bad: &[String]) -> Vec<Needed>
             })
             .collect();
         if before == Before::Always || !shown.is_empty() {
-            let unreadable = bad.to_vec();
+            let bad = claimed.iter().filter(|row| row.may_be(&preset.kind));
+            let unreadable = bad.map(|row| row.name.to_string()).collect();
             needs.push(Needed { preset: preset.kind.clone(), rows: shown, unreadable });
         }
     }

@@ -70,6 +70,9 @@ pub struct Told {
     pub tier: Option<Tier>,
     /// The worst severity it had had by then.
     pub worst: Severity,
+    /// Who answered for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// The people whose turn had not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_yet: Vec<PersonId>,
@@ -128,7 +131,8 @@ pub struct People {
     pub silences: Vec<Silence>,
     /// Alerts that were taken, those included that came back.
     pub taken: BTreeMap<FindingKey, Taken>,
-    /// Who is told, in this order; nobody waits for a turn where there are fewer than two.
+    /// Who is told, in this order: who answers for the subject, then who it is handed on to. Everybody is where there is
+    /// nobody, and nobody waits for a turn where there are fewer than two.
     pub order: Vec<PersonId>,
     /// The days that count.
     pub working: Arc<WorkingDays>,
@@ -324,13 +328,15 @@ impl Alert {
         let not_yet = order.iter().skip(told).filter(|person| by != Some(*person));
         let not_yet: Vec<PersonId> = not_yet.cloned().collect();
         if !muted {
-            self.told = Some(Told { not_yet: not_yet.clone(), ..self.as_told(now) });
+            let (answers, not_yet) = (order.clone(), not_yet.clone());
+            self.told = Some(Told { answers, not_yet, ..self.as_told(now) });
         }
         AlertEvent {
             number: (change == Change::Repeated).then_some(self.repeats),
             muted,
             with: by.or(next).cloned(),
             taken_until: taken.map(|taken| taken.until),
+            answers: order.clone(),
             not_yet,
             ..AlertEvent::new(change, self.finding.clone(), worst, self.since)
         }
@@ -340,7 +346,7 @@ impl Alert {
     fn as_told(&self, at: Timestamp) -> Told {
         let Alert { finding, worst, .. } = self;
         let Finding { severity, tier, .. } = *finding;
-        Told { at, severity, tier, worst: *worst, not_yet: Vec::new() }
+        Told { at, severity, tier, worst: *worst, answers: Vec::new(), not_yet: Vec::new() }
     }
 
     /// When a tick would change this alert.

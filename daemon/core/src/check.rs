@@ -58,6 +58,12 @@ pub trait Check: Send + Sync {
         })
     }
 
+    /// The row of a register that this evidence is of, as it stood there, where what it says was done (`last_done`, `by`,
+    /// `evidence`) is what is judged.
+    fn row(&self, _evidence: &Evidence) -> Option<Value> {
+        None
+    }
+
     /// The thresholds worked out, a line each, for `attestd explain ID`.
     fn thresholds(&self) -> Vec<String> {
         Vec::new()

@@ -10,6 +10,7 @@ use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
 use crate::observation::Status;
+use crate::statement::ROW_CHANGED;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub enum Change {
     Retired,
     /// It fires, which this destination was not told, or not so (D7).
     Restated,
+    /// A row of a register says something else was done, which was recorded: told once, and no alert that lasts.
+    Confirmed,
 }
 
 impl Change {
@@ -48,12 +51,13 @@ impl Change {
             Change::Resolved => "resolved",
             Change::Retired => "retired",
             Change::Restated => "restated",
+            Change::Confirmed => "confirmed",
         }
     }
 
-    /// Whether the alert is over with it.
+    /// Whether nothing is open after it.
     pub fn closes(self) -> bool {
-        matches!(self, Change::Resolved | Change::Retired)
+        matches!(self, Change::Resolved | Change::Retired | Change::Confirmed)
     }
 }
 
@@ -84,6 +88,10 @@ pub struct AlertEvent {
     /// Until when they took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_until: Option<Timestamp>,
+    /// Who answers for it, in the order of their turns: of all people, only they get mail of it. All do where nobody is
+    /// named, or none of them gets any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// The people whose turn has not come: they get no mail of it yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_yet: Vec<PersonId>,
@@ -163,7 +171,8 @@ pub enum Takes {
     /// Every event: machines sort for themselves.
     Everything,
     /// What a person must not miss: obligations, alerts that are or have been Critical, and public registers that
-    /// were not seen for a week, of which only their owner is told, as a Notice (F7).
+    /// were not seen for a week, of which only their owner is told, as a Notice (F7); and that what a row of a register
+    /// newly says was recorded.
     ForPeople,
 }
 
@@ -213,6 +222,7 @@ impl AlertEvent {
             muted: false,
             with: None,
             taken_until: None,
+            answers: Vec::new(),
             not_yet: Vec::new(),
             labels: Labels::new(),
             to: Vec::new(),
@@ -227,16 +237,22 @@ impl AlertEvent {
 }
 
 /// Who takes an event: whose rule accepts it, but for people whose turn has not come, and, where it concerns one person
-/// who takes it, but for all other people.
-pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) -> Vec<&'r Route> {
-    let turn = |route: &Route| route.destination.person().is_none_or(|one| !not_yet.contains(&one));
-    let takes = |route: &&Route| route.accepts(of) && turn(route);
-    let mut takers: Vec<&Route> = routes.iter().filter(takes).collect();
-    let concerns = of.finding.concerns();
-    let alone = |route: &&Route| concerns.is_some() && route.destination.person() == concerns;
-    if takers.iter().any(alone) {
-        takers.retain(|route| route.destination.person().is_none() || alone(route));
+/// who takes it, or some `answers` for it do, but for all other people.
+pub fn takers<'r>(
+    routes: &'r [Route],
+    of: &Traits<'_>,
+    answers: &[PersonId],
+    not_yet: &[PersonId],
+) -> Vec<&'r Route> {
+    let mut takers: Vec<&Route> = routes.iter().filter(|route| route.accepts(of)).collect();
+    let concerned = of.finding.concerns().map_or_else(|| answers.to_vec(), |one| vec![one]);
+    let is_one =
+        |route: &&Route| route.destination.person().is_some_and(|p| concerned.contains(&p));
+    if takers.iter().any(is_one) {
+        takers.retain(|route| route.destination.person().is_none() || is_one(route));
     }
+    let waits = |route: &Route| route.destination.person().is_some_and(|p| not_yet.contains(&p));
+    takers.retain(|route| !waits(route));
     takers
 }
 
@@ -267,6 +283,7 @@ impl Route {
                         || (severities.is_empty() && of.worst == Severity::Critical)
                         || of.finding.tier.is_some()
                         || (of.finding.key.code.0 == NOT_SEEN.code && of.worst == Severity::Notice)
+                        || of.finding.key.code.0 == ROW_CHANGED.code
                 }
             }
     }

@@ -85,6 +85,7 @@ impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
     /// destination that has not accepted the alert's previous event. `given` counts what this record gave out already.
     /// An event that names destinations already is for those alone, whatever their rules say; a muted one is for nobody.
+    /// That it is handed on is news to no person but the next.
     pub fn address(
         &self,
         event: &AlertEvent,
@@ -99,14 +100,18 @@ impl Outbox {
         }
         let traits = event.traits(&subject.check, kind);
         let takers = match event.to.as_slice() {
-            [] => crate::event::takers(routes, &traits, &event.not_yet),
+            [] => crate::event::takers(routes, &traits, &event.answers, &event.not_yet),
             named => {
                 let is_named =
                     |route: &&Route| named.iter().any(|to| to.destination == route.destination);
                 routes.iter().filter(is_named).collect()
             }
         };
-        for route in takers {
+        let known = |route: &Route| {
+            let person = route.destination.person();
+            event.change == Change::HandedOn && person.is_some() && person != event.with
+        };
+        for route in takers.into_iter().filter(|route| !known(route)) {
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
             if event.change == Change::Repeated && queue.is_some_and(waits) {

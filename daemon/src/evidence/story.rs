@@ -449,10 +449,13 @@ impl Told {
 const LOST_OR_NOT_RUNNING: &str = "what was recorded then was lost when the log was restored from a backup, or attestd \
                                    was not running";
 
-/// What a person said, in words; in a redacted pack without the person.
+/// What a person or a row of a register said, in words; in a redacted pack without the person.
 fn said(leaf: &Leaf<'_>, private: Option<&Private>) -> String {
     let what = leaf.what.map_or("something of another version", What::as_str);
     let on = leaf.on.map_or(String::new(), |on| format!(" on {on}"));
+    if leaf.row {
+        return format!("{what}{on}, the register says");
+    }
     let by = private.and_then(|private| private.by.as_ref()?.as_str());
     let second = private.and_then(|private| private.second.as_ref()).map(PersonId::as_str);
     let people: Vec<&str> = by.into_iter().chain(second).collect();

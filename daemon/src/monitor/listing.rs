@@ -197,7 +197,7 @@ impl Monitor {
         let check = self.checks.get(&subject.check);
         let mut events = Vec::new();
         if let Some(check) = check.or(self.checks.values().next()) {
-            let policy = self.shared.policy_of(check, subject, Nature::Local, now);
+            let policy = self.shared.policy_of(check, subject, Nature::Local, None, now);
             events = alert::step(&state.alerts, Input::Retired, &policy, now).1;
         }
         if subject.target.is_some() {

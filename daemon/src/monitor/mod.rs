@@ -2,6 +2,7 @@
 //! asks, a run ends or a deadline passes, and never waits for any of its runs.
 
 mod listing;
+pub mod rows;
 mod saying;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
@@ -259,7 +260,7 @@ impl Monitor {
         });
         for (subject, check, nature) in due {
             let Some(state) = self.shared.state(&subject) else { continue };
-            let policy = self.shared.policy_of(&check, &subject, nature, now);
+            let policy = self.shared.policy_of(&check, &subject, nature, None, now);
             let (alerts, events) = alert::step(&state.alerts, Input::Tick, &policy, now);
             if alerts == state.alerts {
                 continue;
@@ -283,7 +284,7 @@ impl Monitor {
                     continue;
                 };
                 let Some(check) = self.checks.get(&subject.check) else { continue };
-                let people = state.people(subject, check.kind.name);
+                let people = state.people(subject, check.kind.name, &check.hand_on);
                 let nature = live.nature(check);
                 let policy = self.shared.policy(check, people, nature, now);
                 if let Some(deadline) = alert::next_deadline(&of.alerts, &policy) {

@@ -19,6 +19,7 @@ use attestd_core::{
 use tracing::Instrument;
 
 use super::look;
+use super::rows;
 use super::shared::{Memory, Shared, fingerprint};
 use crate::config::ConfiguredCheck;
 use crate::limits;
@@ -204,8 +205,14 @@ async fn commit(
     let observation =
         Observation { subject: job.subject.clone(), at: now, trigger: job.trigger, slot, outcome };
     let alerts = state.as_ref().map(|state| state.alerts.clone()).unwrap_or_default();
-    let policy = shared.policy_of(&job.check, &job.subject, job.nature(), now);
-    let (next_alerts, events) = alert::step(&alerts, Input::Observed(&observation), &policy, now);
+    let judged = observation.outcome.judgement();
+    let policy = shared.policy_of(&job.check, &job.subject, job.nature(), judged, now);
+    let (next_alerts, mut events) =
+        alert::step(&alerts, Input::Observed(&observation), &policy, now);
+    if let Some(changed) = rows::changed(job, memory, &observation.outcome, now) {
+        let answers = shared.answers(judged, &policy.people.order);
+        events.push(changed.record(shared, &job.subject, answers).await?);
+    }
     let promised = state.as_ref().and_then(|state| state.next);
     let schedule = &job.check.schedule;
     let next = match slot {

@@ -46,11 +46,14 @@ fn means(change: Change) -> &'static str {
         Change::HandedOn => "nobody took it in time: the next person is told too",
         Change::Resolved => "what it was about was seen, and is well again",
         Change::Retired => "its subject left the configuration",
+        Change::Confirmed => {
+            "a row of a register says something else was done, which was recorded: told once, and no alert"
+        }
         Change::Restated => "it fires, which this destination was not told, or not so",
     }
 }
 
-const CHANGES: [Change; 9] = [
+const CHANGES: [Change; 10] = [
     Change::Opened,
     Change::Worsened,
     Change::Eased,
@@ -59,6 +62,7 @@ const CHANGES: [Change; 9] = [
     Change::HandedOn,
     Change::Resolved,
     Change::Retired,
+    Change::Confirmed,
     Change::Restated,
 ];
 

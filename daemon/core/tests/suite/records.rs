@@ -119,6 +119,7 @@ fn alerts() -> BoxedStrategy<Alerts> {
                 severity: worst,
                 tier: finding.tier,
                 worst,
+                answers: Vec::new(),
                 not_yet: Vec::new(),
             }),
             finding,
@@ -144,6 +145,7 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
         Change::HandedOn,
         Change::Resolved,
         Change::Retired,
+        Change::Confirmed,
     ]);
     let to = (destination(), any::<u64>())
         .prop_map(|(destination, sequence)| Addressed { destination, sequence });
@@ -161,6 +163,7 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
             muted: to.is_empty(),
             with: number.map(|_| "sam".parse().expect("an id")),
             taken_until: number.map(|_| since),
+            answers: number.iter().map(|_| "sam".parse().expect("an id")).collect(),
             not_yet: number.iter().map(|_| "alex".parse().expect("an id")).collect(),
             labels,
             to,

@@ -222,7 +222,7 @@ impl World {
                 assert_eq!(finding.severity, severity, "{script:?}");
                 assert!(taken.is_none(), "who took it is not left alone: {script:?}");
             }
-            Change::Resolved | Change::Retired => {}
+            Change::Resolved | Change::Retired | Change::Confirmed => {}
             Change::Restated => panic!("the machine restates nothing: {script:?}"),
         }
         if change == Change::HandedOn {

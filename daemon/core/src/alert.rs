@@ -309,7 +309,10 @@ impl Alert {
             if hands_on || matches!(change, Change::Opened | Change::Worsened) {
                 self.waits_since = Some(now);
             }
+            let came_back = self.came_back(policy).is_some_and(|at| at <= now);
             match change {
+                // Who left it alone until a day begins anew with it.
+                Change::Repeated if came_back => self.repeats = 1,
                 Change::Repeated => self.repeats += 1,
                 Change::HandedOn => {}
                 _ => self.repeats = 0,
@@ -380,8 +383,7 @@ impl Alert {
     /// (H2), and a Notice is told once.
     fn repeats_at(&self, policy: &Policy) -> Option<Timestamp> {
         let told = self.told.as_ref()?.at;
-        let taken = policy.people.taken.get(&self.finding.key).map(|taken| taken.until);
-        if let Some(until) = taken.filter(|until| told < *until) {
+        if let Some(until) = self.came_back(policy) {
             return Some(until);
         }
         let wait = match self.finding.severity {
@@ -391,6 +393,13 @@ impl Alert {
             Severity::Critical => REPEAT_CRITICAL,
         };
         Some(after(told, wait.min(REPEAT_WARNING_MAX)))
+    }
+
+    /// When it comes back, or came back, to who took it, which was not told yet.
+    fn came_back(&self, policy: &Policy) -> Option<Timestamp> {
+        let told = self.told.as_ref()?.at;
+        let taken = policy.people.taken.get(&self.finding.key).map(|taken| taken.until);
+        taken.filter(|until| told < *until)
     }
 
     /// When it goes to the next person, if nobody takes it: counted from when it was told, came back or was silenced

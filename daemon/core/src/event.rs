@@ -229,6 +229,11 @@ impl AlertEvent {
         }
     }
 
+    /// Whether people's mail about it waits for 09:00 on a working day: obligations (H3), and what says nothing new.
+    pub fn waits_for_hour(&self) -> bool {
+        self.finding.tier.is_some() || self.change == Change::Repeated
+    }
+
     /// What decides who takes it.
     pub fn traits<'a>(&'a self, check: &'a CheckId, kind: &'a str) -> Traits<'a> {
         let AlertEvent { finding, worst, labels, .. } = self;

@@ -136,3 +136,19 @@ fn the_order_is_owner_deputy_and_then_who_it_is_handed_on_to() {
         assert_eq!(order, people(expected), "{why}");
     }
 }
+
+#[test]
+fn of_a_critical_that_nobody_mends_people_get_the_repeats_of_a_week_and_then_one_a_week() {
+    let state = state("ann");
+    let mut got = Vec::new();
+    for number in 1..=6 * 365 {
+        let event = AlertEvent {
+            number: Some(number),
+            ..AlertEvent::new(Change::Repeated, finding(), Severity::Critical, at())
+        };
+        got.extend((mailed(&state, event) == "ann").then_some(number));
+    }
+    assert_eq!(got[..42], (1..=42).collect::<Vec<u32>>(), "a week of them, as they come");
+    assert_eq!(got[42..46], [84, 126, 168, 210], "and then one a week");
+    println!("of {} repeats in a year a person is given {}", 6 * 365, got.len());
+}

@@ -64,10 +64,12 @@ v8 8.3.4, second hand), whatever later day is set.
 Whether what was found is mended. A risk that is accepted instead of mended is not recorded yet: the action stays open.
 
 ## Settings
-- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed. It may
+  be an `https` URL, looked at once a minute for a change; `register_credential` names the systemd credential with its bearer token.
 
 ## What it sends
-Nothing.
+With a file: nothing. With a register at a URL: a GET a minute with the validators of the last answer (ETag), over verified TLS,
+and the token to that host alone.
 ";
 
 const EXAMPLE: &str = r#"[[check]]

@@ -82,6 +82,8 @@ challenge or login page, a changed layout, a file cut short or a status in other
 
 ## Settings
 - `codes`: ODS codes; or `register`: a register whose rows of kind `dspt` have the code in `reference`. Or both.
+- `sheet`: the sheet of a register that is a workbook, where several have a column `id`; `register_credential`: where the register is at
+  an `https` URL, the systemd credential with its bearer token.
 - `source`: `\"csv\"` (default) or `\"page\"`.
 - `csv`: a file, a folder or a glob (the newest export wins, by the time in its name), or a URL.
 - `page`: the page's URL with `{ODS}` for the code.

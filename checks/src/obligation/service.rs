@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::findings::{BEFORE_SALE, LIVE_WITHOUT};
 use super::judging::{about, dated};
 use super::presets::{Preset, preset};
-use super::{Before, Service, of};
+use super::{Before, Service, Watched, of};
 use crate::data;
 use crate::register::more::State;
 use crate::register::{self, Claimed, Done, Row};
@@ -116,6 +116,9 @@ pub(super) fn judge(service: &Service, today: Date) -> Judgement {
             return Judgement::new(findings, unseen).answers(people);
         }
     };
+    if let Some(reason) = service.watched.as_ref().and_then(|watched| watched.unseen.clone()) {
+        unseen.push(Unseen { component: Some(component("version")), reason });
+    }
     for needed in &service.needs {
         let Some(preset) = preset(&needed.preset) else { continue };
         let on = component(&needed.preset);
@@ -161,6 +164,14 @@ pub(super) fn explain(service: &Service) -> String {
         let version = event.version.as_ref().map_or(String::new(), |v| format!(" {v}"));
         format!("It happened: {}{version} on {}.", event.what.as_str(), event.on)
     }));
+    if let Some(Watched { address, version, unseen, .. }) = &service.watched {
+        let read = version
+            .as_ref()
+            .map_or("nothing was read yet".to_owned(), |v| format!("{v} was read last"));
+        let now =
+            unseen.as_ref().map_or(String::new(), |why| format!("; unseen now: {}", why.message));
+        lines.push(format!("Its version at {address}: {read}{now}."));
+    }
     for needed in &service.needs {
         let rows: Vec<String> = needed
             .rows

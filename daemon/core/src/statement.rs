@@ -82,6 +82,14 @@ pub struct Said {
     pub row: bool,
 }
 
+impl Said {
+    /// What a machine saw happen.
+    pub fn seen(what: What, on: Date) -> Said {
+        let (by, second, document, link) = (None, None, None, None);
+        Said { what, on, by, second, document, link, expires: None, version: None, row: false }
+    }
+}
+
 /// What a row of a register said was done before it was changed, and what it says now (T6: in private parts only).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {

@@ -1,5 +1,6 @@
 //! Asking a check for its targets, and what follows from the answer: new subjects, vanished ones, runs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use attestd_core::alert::{self, Input};
@@ -87,9 +88,8 @@ impl Monitor {
                 known.iter().map(|subject| (subject.clone(), Err(error.clone()))).collect()
             }
         };
-        for gone in
-            known.iter().filter(|known| !targets.iter().any(|(subject, _)| subject == *known))
-        {
+        let here: BTreeSet<&Subject> = targets.iter().map(|(subject, _)| subject).collect();
+        for gone in known.iter().filter(|known| !here.contains(known)) {
             self.retire(gone, check.kind.name).await?;
         }
         for (subject, target) in targets {

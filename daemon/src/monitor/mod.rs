@@ -458,6 +458,11 @@ impl Monitor {
         if let Some((trigger, asker)) = live.rerun.take() {
             self.start(&ended.subject, trigger, asker);
         }
+        if ended.told {
+            let same = |one: &&Subject| one.check == ended.subject.check;
+            let all: Vec<Subject> = self.live.keys().filter(same).cloned().collect();
+            all.iter().for_each(|one| self.start(one, Trigger::Change, None));
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
-//! A row of a register that newly says what was done, by whom, or what shows it: recorded as if somebody had said it
-//! (`attestd done`), and confirmed by mail to who answers for it.
+//! What nobody has to say, since it is seen: a row of a register that newly says what was done, by whom, or what shows it,
+//! and a release. Both are recorded as if somebody had said it (`attestd done`, `attestd event`); a row is also confirmed by
+//! mail to who answers for it.
 //!
 //! A row is held against the one in the newest evidence. The record that holds the confirmation holds the new evidence
 //! too, so that it is confirmed once, whatever ends in between. What a row says is never a change at its first look.
@@ -45,21 +46,51 @@ impl Changed {
         answers: Vec<PersonId>,
     ) -> Result<AlertEvent, StoreError> {
         let Changed { said, rows, event } = self;
-        let mut recorded = false;
-        shared.store.read(&mut |state| {
-            let seen = state.subjects.get(subject).and_then(|of| of.seen.as_ref());
-            let since = seen.map(|seen| seen.of);
-            let all = state.said.0.get(subject).into_iter().flatten();
-            recorded = all.into_iter().any(|one| Some(one.record) > since && one.said == said);
-        });
-        if !recorded {
-            let (at, subject, rows) = (event.since, subject.clone(), Some(rows));
-            let attested = Attested { at, subject, said, note: None, user: None, rows };
-            let record = Record::Attested(Box::new(attested));
-            shared.commit(Draft { record, blobs: Vec::new() }).await?;
-        }
+        attest(shared, subject, (said, Some(rows)), event.since).await?;
         Ok(AlertEvent { answers, ..event })
     }
+}
+
+/// Records what an outcome tells beside the evidence before it; says whether it told anything.
+pub(super) async fn tell(
+    shared: &Shared,
+    job: &Job,
+    memory: &Memory,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (Outcome::Judged { evidence, .. }, Some(before)) = (outcome, &memory.evidence) else {
+        return Ok(false);
+    };
+    let Some(said) = job.check.check.tells(before, evidence, today(now)) else { return Ok(false) };
+    attest(shared, &job.subject, (said, None), now).await?;
+    Ok(true)
+}
+
+/// Records what is said, unless that was done before a run that was cut off. On which day it was seen may have changed
+/// since then; the day on which something was done is part of what is said.
+async fn attest(
+    shared: &Shared,
+    subject: &Subject,
+    (said, rows): (Said, Option<Rows>),
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut recorded = false;
+    shared.store.read(&mut |state| {
+        let seen = state.subjects.get(subject).and_then(|of| of.seen.as_ref());
+        let since = seen.map(|seen| seen.of);
+        let on = |one: &Said| if said.what == What::Done { one.on } else { said.on };
+        let same = |one: &Said| Said { on: on(one), ..one.clone() } == said;
+        let all = state.said.0.get(subject).into_iter().flatten();
+        recorded = all.into_iter().any(|one| Some(one.record) > since && same(&one.said));
+    });
+    if recorded {
+        return Ok(());
+    }
+    let subject = subject.clone();
+    let attested = Attested { at, subject, said, note: None, user: None, rows };
+    let record = Record::Attested(Box::new(attested));
+    shared.commit(Draft { record, blobs: Vec::new() }).await.map(drop)
 }
 
 fn differs(rows: Rows, now: Timestamp) -> Option<Changed> {
@@ -99,9 +130,7 @@ pub fn line(row: &Value) -> String {
     let Some(columns) = row.as_object() else { return row.to_string() };
     let cell = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Object(one) if one.len() == 1 => {
-            one.values().next().map_or(String::new(), plain)
-        }
+        Value::Object(one) if one.len() == 1 => one.values().next().map_or(String::new(), plain),
         other => other.to_string(),
     };
     let all: Vec<String> =

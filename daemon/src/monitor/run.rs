@@ -52,6 +52,14 @@ pub struct Ended {
     pub unseen: Option<bool>,
     /// Until when a maintenance window pauses it.
     pub paused: Option<Timestamp>,
+    /// Whether it told something that others of its check may hang on.
+    pub told: bool,
+}
+
+impl Ended {
+    fn without_look(subject: &Subject, paused: Option<Timestamp>) -> Ended {
+        Ended { subject: subject.clone(), unseen: None, paused, told: false }
+    }
 }
 
 impl Job {
@@ -81,7 +89,7 @@ async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
         Trigger::Slot => match due_now(shared, job) {
             Some(due) => Some(due),
             // The clock stepped back meanwhile: it is not due any more.
-            None => return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: None }),
+            None => return Ok(Ended::without_look(&job.subject, None)),
         },
         _ => None,
     };
@@ -96,7 +104,7 @@ async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
             let next = job.check.schedule.next_after(latest);
             one_range(shared, job, &slot, Why::Paused, Some(name), next).await?;
         }
-        return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: Some(until) });
+        return Ok(Ended::without_look(&job.subject, Some(until)));
     }
     let slot = due.map(|due| *job.slot.get_or_init(|| due.latest));
     let (began, began_at) = (shared.clock.uptime(), shared.clock.now());
@@ -213,6 +221,7 @@ async fn commit(
         let answers = shared.answers(judged, &policy.people.order);
         events.push(changed.record(shared, &job.subject, answers).await?);
     }
+    let told = rows::tell(shared, job, memory, &observation.outcome, now).await?;
     let promised = state.as_ref().and_then(|state| state.next);
     let schedule = &job.check.schedule;
     let next = match slot {
@@ -276,7 +285,7 @@ async fn commit(
         .expect("nothing panics while it holds this lock")
         .insert(job.subject.clone(), memory);
     tracing::debug!(subject = %job.subject, status = status.as_str(), "Run ended.");
-    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen), paused: None })
+    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen), paused: None, told })
 }
 
 fn judged(

@@ -1,16 +1,21 @@
 //! A row of a register that newly says what was done, through the real program: recorded with the old and the new row,
-//! confirmed once to who answers for it, whatever ends in between; and nothing else is touched.
+//! confirmed once to who answers for it, whatever ends in between; and nothing else is touched. And a release that is
+//! seen at the address where a service says its version.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attestd::view::StatusView;
 use attestd_core::event::Change;
 use attestd_core::record::{Attested, Record};
+use attestd_core::statement::What;
 use attestd_core::{Date, Status, Subject};
 use attestd_tests::program::{self, Daemon};
 use attestd_tests::supplier::Supplier;
-use attestd_tests::{log, wait};
+use attestd_tests::{log, servers, wait};
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Longer than anything here should ever take.
 const LONG: Duration = Duration::from_secs(30);
@@ -176,4 +181,56 @@ fn a_change_is_confirmed_once_whenever_the_daemon_is_killed() {
     assert_eq!(days, (1..=KILLS).map(day).collect::<Vec<_>>(), "each is recorded once");
     assert_eq!(told.len(), all.len(), "and confirmed once");
     println!("{} changes of a row, each with a SIGKILL: recorded and confirmed once", told.len());
+}
+
+#[test]
+fn a_version_that_is_seen_to_change_is_a_release_that_calls_for_its_duties() {
+    let runtime = servers::runtime();
+    let version = Arc::new(Mutex::new("4.2"));
+    let now = version.clone();
+    let each = move |mut stream: TcpStream| {
+        let body = format!("{{\"version\": \"{}\"}}", now.lock().expect("whole"));
+        async move {
+            let _ = stream.read(&mut [0; 4096]).await; // whatever is asked
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes()).await; // who asked may be gone
+        }
+    };
+    let address = runtime.block_on(servers::raw(each));
+    let supplier = Supplier::copy();
+    // After the first sale, and longer ago than what counts for a release of today.
+    let day = (wait::now() - jiff::SignedDuration::from_hours(24 * 200)).strftime("%d/%m/%Y");
+    supplier.edit("register.csv", |_| {
+        format!(
+            "id,kind,service,owner,last_done,by,evidence,state,first_sale,version_url\n\
+             portal,service,,alex-owner,,,,live,01/03/2024,http://{address}/about#/version\n\
+             safety-portal,dcb0129,portal,alex-owner,{day},alex-owner,https://wiki.example/s,,,\n"
+        )
+    });
+    let mut daemon = Daemon::start(supplier.path(), |_| {});
+    let status = |view: &StatusView| {
+        let row = |name| view.subjects.iter().find(|s| s.subject.to_string() == name);
+        row("duties/portal")?.seen_at?;
+        row("duties/safety-portal")?.seen_at.and(Some(row("duties/safety-portal")?.status))
+    };
+    let first = daemon.until(LONG, "the safety case stands", status);
+    assert_eq!(first, Status::Pass, "the first version that is read is no release");
+    *version.lock().expect("whole") = "4.3";
+    for _ in 0..2 {
+        let said = program::run(supplier.path(), &["check", "duties/portal"]);
+        assert!(said.err.is_empty(), "{said:?}");
+    }
+    let late = daemon.until(LONG, "it is called for", |view| {
+        let row = view.subjects.iter().find(|s| s.subject.to_string() == "duties/safety-portal")?;
+        (row.status == Status::Warn).then(|| row.findings[0].message.clone())
+    });
+    assert!(late.contains("the release 4.3 of portal on "), "{late}");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(LONG).success());
+    let records = records(&supplier);
+    let all = attested(&records);
+    let releases: Vec<_> =
+        all.iter().map(|one| (one.said.what, one.said.version.clone())).collect();
+    assert_eq!(releases, [(What::Release, Some("4.3".to_owned()))], "once");
 }

@@ -1,5 +1,7 @@
 //! The command line: `attestd --help` is the manual.
 
+#![deny(clippy::print_stdout)] // `show::out`, which knows what to do where nobody reads on
+
 mod alerts;
 mod backup;
 mod check;
@@ -19,6 +21,7 @@ mod say;
 mod show;
 mod show_alerts;
 mod signed;
+mod simulate;
 mod status;
 mod when;
 
@@ -122,6 +125,14 @@ enum Verb {
     /// Show what waits to be told, or discard it
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    /// Show what is to come if nothing changes: what will be told, when, and to whom
+    ///
+    /// Plays every slot ahead with what was seen last, by today's state and configuration.
+    Simulate {
+        /// Until this time: 2027-06-30T00:00:00Z, or in London 2027-06-30 (as it begins) [default: 400 days from now]
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        until: Option<Timestamp>,
+    },
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -229,6 +240,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
+        Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {
@@ -236,12 +248,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut text);
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
         Verb::Worker => Ok(crate::worker::serve()),
         Verb::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -13,9 +13,9 @@ use attestd_core::record::{Record, Recorded, Run};
 use attestd_core::state::SubjectState;
 use attestd_core::statement::Statement;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
-use attestd_core::time::{Anchor, Clock, Trust, after, between, trust};
+use attestd_core::time::{Anchor, Clock, Trust, between, trust};
 use attestd_core::{
-    CheckId, Evidence, Judgement, Nature, PersonId, Severity, Subject, TargetName, Timestamp,
+    CheckId, Evidence, Judgement, Nature, PersonId, Subject, TargetName, Timestamp,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -159,21 +159,8 @@ impl Shared {
         nature: Nature,
         now: Timestamp,
     ) -> Policy {
-        let (fires_at, severity) = match nature {
-            Nature::PublicRegister => (after(now, limits::NOT_SEEN_PUBLIC), Severity::Notice),
-            Nature::Local | Nature::Remote => {
-                let slots = check.schedule.nth_after(now, 3);
-                (slots.max(after(now, limits::NOT_SEEN_MIN)), Severity::Warning)
-            }
-        };
-        Policy {
-            hold: check.hold,
-            keep: check.keep,
-            not_seen_fires_at: fires_at,
-            not_seen_severity: severity,
-            network_down: self.network_down.load(Ordering::Relaxed),
-            people: People { working: self.working.clone(), ..people },
-        }
+        let people = People { working: self.working.clone(), ..people };
+        check.policy(people, nature, now, self.network_down.load(Ordering::Relaxed))
     }
 
     /// The people and the maintenance windows of the configuration in force.

@@ -12,6 +12,7 @@ use attestd_core::{
     Unseen,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -63,10 +64,12 @@ v8 8.3.4, second hand), whatever later day is set.
 Whether what was found is mended. A risk that is accepted instead of mended is not recorded yet: the action stays open.
 
 ## Settings
-- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed. It may
+  be an `https` URL, looked at once a minute for a change; `register_credential` names the systemd credential with its bearer token.
 
 ## What it sends
-Nothing.
+With a file: nothing. With a register at a URL: a GET a minute with the validators of the last answer (ETag), over verified TLS,
+and the token to that host alone.
 ";
 
 const EXAMPLE: &str = r#"[[check]]
@@ -219,6 +222,10 @@ impl Check for Action {
             None => "action",
         };
         Ok(judgement.due(due.and_then(end_of)).answers(people).titled(title))
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

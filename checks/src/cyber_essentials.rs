@@ -12,6 +12,7 @@ use attestd_core::{
     Timestamp, Unseen,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -67,12 +68,14 @@ Whether the certificate is genuine, or was withdrawn: the register of certificat
 person looks at https://iasme.co.uk/cyber-essentials/ncsc-certificate-search/; attestd never does.
 
 ## Settings
-- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed.
+- `register`: the register, a CSV, TOML or XLSX file; `sheet`: the sheet of a workbook, where several have a column `id`. Needed. It may
+  be an `https` URL, looked at once a minute for a change; `register_credential` names the systemd credential with its bearer token.
 - `claims`: what we say is certified: `[\"organisation\"]` or ids of services.
 - `claims_plus`: the same for Plus.
 
 ## What it sends
-Nothing.
+With a file: nothing. With a register at a URL: a GET a minute with the validators of the last answer (ETag), over verified TLS,
+and the token to that host alone.
 ";
 
 const EXAMPLE: &str = r#"[[check]]
@@ -218,6 +221,10 @@ impl Check for CyberEssentials {
         };
         let judgement = Judgement::new(judging.findings, judging.unseen).titled(title);
         Ok(judgement.due(due).answers(people))
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

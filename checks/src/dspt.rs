@@ -18,7 +18,7 @@ pub use self::status::{Edition, Level};
 use crate::data;
 use crate::look::http;
 use crate::ods::Code;
-use crate::register::{self, Ignored, NotApplicable, Source};
+use crate::register::{self, Ignored, NotApplicable, Row, Source};
 
 mod export;
 mod page;
@@ -82,6 +82,8 @@ challenge or login page, a changed layout, a file cut short or a status in other
 
 ## Settings
 - `codes`: ODS codes; or `register`: a register whose rows of kind `dspt` have the code in `reference`. Or both.
+- `sheet`: the sheet of a register that is a workbook, where several have a column `id`; `register_credential`: where the register is at
+  an `https` URL, the systemd credential with its bearer token.
 - `source`: `\"csv\"` (default) or `\"page\"`.
 - `csv`: a file, a folder or a glob (the newest export wins, by the time in its name), or a URL.
 - `page`: the page's URL with `{ODS}` for the code.
@@ -205,9 +207,19 @@ struct Override {
 /// What a target carries.
 #[derive(Debug, Serialize, Deserialize)]
 enum Spec {
-    Code { code: Code, ignored: Option<Ignored> },
-    NotApplicable { given: NotApplicable, ignored: Option<Ignored> },
+    Code { code: Code, row: OfRow },
+    NotApplicable { given: NotApplicable, row: OfRow },
     Bad(Reason),
+}
+
+/// What else counts of the row of the register that the code stands in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct OfRow {
+    /// Who answers for it: the owner, then who stands in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<PersonId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ignored: Option<Ignored>,
 }
 
 /// What a source said of a code: text as it stands there, parsed only by the judge.
@@ -228,7 +240,7 @@ struct RowText {
 #[derive(Debug, Serialize, Deserialize)]
 enum Facts {
     Status(Box<Published>),
-    NotApplicable { given: NotApplicable, ignored: Option<Ignored> },
+    NotApplicable { given: NotApplicable, row: OfRow },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -245,15 +257,15 @@ struct Published {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     rows: Vec<RowText>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ignored: Option<Ignored>,
+    #[serde(default)]
+    row: OfRow,
 }
 
 impl Check for Dspt {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
         Box::pin(async {
             let plain = |code: &Code| {
-                let spec = Spec::Code { code: code.clone(), ignored: None };
+                let spec = Spec::Code { code: code.clone(), row: OfRow::default() };
                 self.target(code.0.parse().expect("a code is a target's name"), &spec)
             };
             let codes: BTreeSet<&Code> = self.codes.iter().collect();
@@ -264,18 +276,7 @@ impl Check for Dspt {
             for claimed in register.claimed(&["dspt"]) {
                 let spec = match claimed.row {
                     Err(reason) => Spec::Bad(reason),
-                    Ok(row) => match (row.not_applicable, row.reference.as_deref().map(str::parse))
-                    {
-                        (Some(given), _) => Spec::NotApplicable { given, ignored: ignored.take() },
-                        (None, Some(Ok(code))) => Spec::Code { code, ignored: ignored.take() },
-                        (None, _) => {
-                            let message = format!(
-                                "{}: row {:?}, column `reference`: expected an ODS code, 1 to 12 letters and digits",
-                                source.shown, row.id
-                            );
-                            Spec::Bad(Reason::new("bad_row", message))
-                        }
-                    },
+                    Ok(row) => self.of_row(row, &source.shown, &mut ignored),
                 };
                 targets.push(self.target(claimed.name, &spec));
             }
@@ -308,11 +309,11 @@ impl Check for Dspt {
             })?;
             match spec {
                 Spec::Bad(reason) => Err(reason.into()),
-                Spec::NotApplicable { given, ignored } => {
-                    Ok(Evidence::of(&Facts::NotApplicable { given, ignored }))
+                Spec::NotApplicable { given, row } => {
+                    Ok(Evidence::of(&Facts::NotApplicable { given, row }))
                 }
-                Spec::Code { code, ignored } => {
-                    self.place.read(code, ignored, self.ca_bundle.as_deref()).await
+                Spec::Code { code, row } => {
+                    self.place.read(code, row, self.ca_bundle.as_deref()).await
                 }
             }
         })
@@ -321,13 +322,12 @@ impl Check for Dspt {
     fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {
         let today = today(now);
         let (mut findings, mut unseen, mut due) = (Vec::new(), Vec::new(), None);
-        match evidence.read()? {
-            Facts::NotApplicable { given, ignored } => {
+        let row = match evidence.read()? {
+            Facts::NotApplicable { given, row } => {
                 findings.push(register::not_applicable(&given, today, data::working_days()));
-                findings.extend(ignored.as_ref().and_then(register::partly_read));
+                row
             }
             Facts::Status(published) => {
-                findings.extend(published.ignored.as_ref().and_then(register::partly_read));
                 findings.extend(export_old(&published, today));
                 let verified = data::dspt().verified_on;
                 if Period::months(12).after(verified) < today {
@@ -341,9 +341,12 @@ impl Check for Dspt {
                     }
                     Err(reason) => unseen.push(Unseen { component: None, reason }),
                 }
+                published.row
             }
-        }
-        Ok(Judgement::new(findings, unseen).due(due).titled("DSPT publication"))
+        };
+        findings.extend(row.ignored.as_ref().and_then(register::partly_read));
+        let judgement = Judgement::new(findings, unseen).due(due).titled("DSPT publication");
+        Ok(judgement.answers(row.answers))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {
@@ -388,6 +391,25 @@ impl Dspt {
         let Place::File { path, .. } = &self.place else { return None };
         let watched = if path.exists() { Some(path.as_path()) } else { path.parent() };
         watched.map(Path::to_path_buf)
+    }
+
+    fn of_row(&self, row: Row, shown: &str, ignored: &mut Option<Ignored>) -> Spec {
+        let answers = row.owner.into_iter().chain(row.deputy).collect();
+        match (row.not_applicable, row.reference.as_deref().map(str::parse)) {
+            (Some(given), _) => {
+                Spec::NotApplicable { given, row: OfRow { answers, ignored: ignored.take() } }
+            }
+            (None, Some(Ok(code))) => {
+                Spec::Code { code, row: OfRow { answers, ignored: ignored.take() } }
+            }
+            (None, _) => {
+                let message = format!(
+                    "{shown}: row {:?}, column `reference`: expected an ODS code, 1 to 12 letters and digits",
+                    row.id
+                );
+                Spec::Bad(Reason::new("bad_row", message))
+            }
+        }
     }
 
     fn target(&self, name: attestd_core::TargetName, spec: &Spec) -> Target {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use attestd_core::obligation::today;
 use attestd_core::statement::{Said, Statement, What};
 use attestd_core::{
-    BadEvidence, BoxFuture, Check, CheckKind, Context, Evidence, Judgement, Look, Nature,
+    BadEvidence, BoxFuture, Check, CheckKind, Context, Date, Evidence, Judgement, Look, Nature,
     ProbeError, Reason, Settings, Target, TargetName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::look::document::{self, Seen};
@@ -18,12 +19,14 @@ use crate::register::{self, Claimed, Ignored, Register, Row, Scope, Source};
 use due::{Certificate, Happening};
 use presets::{Anchor, Before, Preset};
 use service::Needed;
+use watched::Watched;
 
 mod due;
 mod findings;
 mod judging;
 pub mod presets;
 mod service;
+mod watched;
 
 /// The kind.
 pub const KIND: CheckKind = CheckKind {
@@ -49,12 +52,14 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         settings.missing("register", "the file (CSV, TOML, XLSX) in which the duties are");
     }
     let source = Source::build(settings, context)?;
-    Some(Box::new(Obligation { source, directory: context.directory.clone() }))
+    let (directory, ca_bundle) = (context.directory.clone(), context.ca_bundle.clone());
+    Some(Box::new(Obligation { source, directory, ca_bundle }))
 }
 
 struct Obligation {
     source: Source,
     directory: PathBuf,
+    ca_bundle: Option<PathBuf>,
 }
 
 /// What a target carries, and, once it is looked at, what was seen.
@@ -95,6 +100,9 @@ struct Service {
     row: Row,
     /// What it needs before it is sold.
     needs: Vec<Needed>,
+    /// The version that runs, where its row says where to read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    watched: Option<Watched>,
     /// What happened to it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     happened: Vec<Happening>,
@@ -128,6 +136,9 @@ impl Check for Obligation {
             match &mut facts {
                 Facts::Bad(reason) => return Err(reason.clone().into()),
                 Facts::Duty(duty) => {
+                    if let Some(Ok(Facts::Duty(before))) = look.before.map(Evidence::read) {
+                        carry_forward(&mut duty.happened, before.happened);
+                    }
                     duty.said = of(look.said, &duty.row.id, &[What::Done]);
                     let first = duty.said.len().saturating_sub(SAID_MAX);
                     duty.said.drain(..first);
@@ -140,6 +151,15 @@ impl Check for Obligation {
                     happened(&mut service.happened, &own, look.said, &EVENTS);
                     for needed in &mut service.needs {
                         needed.hear(look.said);
+                    }
+                    let before = match look.before.and_then(|before| before.read().ok()) {
+                        Some(Facts::Service(before)) => before.watched,
+                        _ => None,
+                    };
+                    if let Some(address) = &service.row.lifecycle.version_url {
+                        let ca_bundle = self.ca_bundle.as_deref();
+                        service.watched =
+                            Some(watched::watch(address, before.as_ref(), ca_bundle).await);
                     }
                 }
             }
@@ -154,6 +174,21 @@ impl Check for Obligation {
             Facts::Service(service) => Ok(service::judge(&service, today)),
             Facts::Bad(_) => Err(BadEvidence("a row that cannot be read".to_owned())),
         }
+    }
+
+    fn tells(&self, before: &Evidence, now: &Evidence, today: Date) -> Option<Said> {
+        let watched = |evidence: &Evidence| match evidence.read() {
+            Ok(Facts::Service(service)) => service.watched,
+            _ => None,
+        };
+        let (before, now) = (watched(before)?, watched(now)?);
+        let other = before.address == now.address && before.version? != *now.version.as_ref()?;
+        let release = Said::seen(What::Release, today);
+        other.then_some(Said { version: now.version, ..release })
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("duty")?.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {
@@ -201,19 +236,16 @@ impl Obligation {
         let mut kinds: Vec<&str> = vec![SERVICE];
         kinds.extend(data::obligations().preset.iter().map(|preset| preset.kind.as_str()));
         let claimed = register.claimed(&kinds);
+        let all = claimed.as_slice();
         let rows: Vec<&Row> =
             claimed.iter().filter_map(|claimed| claimed.row.as_ref().ok()).collect();
-        let bad: Vec<String> = claimed
-            .iter()
-            .filter(|claimed| claimed.row.is_err())
-            .map(|claimed| claimed.name.to_string())
-            .collect();
         let mut ignored = Some(register.ignored.clone());
         let target = |claimed: &Claimed| {
             let facts = match &claimed.row {
                 Err(reason) => Facts::Bad(reason.clone()),
                 Ok(row) if row.kind == SERVICE => Facts::Service(Box::new(Service {
-                    needs: service::needs(row, &rows, &bad),
+                    needs: service::needs(row, &rows, all),
+                    watched: None,
                     happened: from_rows(&[row]),
                     ignored: ignored.take(),
                     row: row.clone(),
@@ -297,6 +329,22 @@ fn from_rows(services: &[&Row]) -> Vec<Happening> {
     all
 }
 
+/// Keeps what the register said happened before: a release whose day gave way to that of the next still called for its
+/// duties, and what was done for it was not done for the next. A day that is only put right has the same version, or moves
+/// back.
+fn carry_forward(all: &mut Vec<Happening>, before: Vec<Happening>) {
+    let stands = |event: &Happening| {
+        let next = all.iter().find(|now| now.service == event.service && now.what == event.what);
+        next.is_some_and(|now| {
+            let same = event.version.is_some() && event.version == now.version;
+            event.on < now.on && !same
+        })
+    };
+    let mut kept: Vec<Happening> = before.into_iter().filter(stands).collect();
+    kept.drain(..kept.len().saturating_sub(HAPPENED_MAX));
+    all.extend(kept);
+}
+
 /// Adds what people said happened to services.
 fn happened(
     all: &mut Vec<Happening>,
@@ -313,7 +361,8 @@ fn happened(
         }));
     }
     all.retain(|event| events.contains(&event.what));
-    all.sort_by_key(|event| event.on);
+    all.sort_by(|a, b| (a.on, &a.service, &a.version).cmp(&(b.on, &b.service, &b.version)));
+    all.dedup();
 }
 
 /// What was said of a target, of these sorts.
@@ -339,6 +388,8 @@ const EVENTS: [What; 3] = [What::FirstSale, What::Release, What::Change];
 const SERVICE: &str = "service";
 /// The certificate that a surveillance audit is of.
 const CERTIFICATE: &str = "iso27001_certificate";
+/// So many earlier events are kept in a duty's evidence.
+const HAPPENED_MAX: usize = 64;
 /// So many statements of a duty stand in its evidence, which is to fit a record; all of them stay in the log.
 const SAID_MAX: usize = 16;
 

@@ -15,6 +15,7 @@ use attestd_core::{
 };
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::data;
 use crate::foreign::{self, Request};
@@ -23,7 +24,7 @@ use crate::look::front_matter::{self, Field, Fields};
 use crate::look::published::{self, Got, How, Place, Read};
 use crate::look::token::Token;
 use crate::look::{git, http};
-use crate::register::{self, Done, Ignored, NotApplicable, REVIEW_LEADS, Row, Source};
+use crate::register::{self, Done, Ignored, REVIEW_LEADS, Row, Source};
 
 /// The kind.
 pub const KIND: CheckKind = CheckKind {
@@ -197,8 +198,9 @@ struct Facts {
     /// What was checked out, where this lies in a working copy of git, when it was first seen as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
+    /// The row of the register.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    not_applicable: Option<NotApplicable>,
+    row: Option<Box<Row>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ignored: Option<Ignored>,
 }
@@ -282,9 +284,11 @@ impl Check for PolicyReview {
         let (facts, today): (Facts, Date) = (evidence.read()?, today(now));
         let (mut findings, mut unseen) = (Vec::new(), Vec::new());
         findings.extend(facts.ignored.as_ref().and_then(register::partly_read));
-        if let Some(given) = &facts.not_applicable {
+        let people = facts.row.iter().flat_map(|row| row.owner.iter().chain(&row.deputy)).cloned();
+        let people: Vec<PersonId> = people.collect();
+        if let Some(given) = facts.row.as_ref().and_then(|row| row.not_applicable.as_ref()) {
             findings.push(register::not_applicable(given, today, data::working_days()));
-            return Ok(Judgement::new(findings, unseen));
+            return Ok(Judgement::new(findings, unseen).answers(people));
         }
         if let Some(Seen::Unseen(reason)) = &facts.evidence {
             let component = "evidence".parse().expect("a plain word");
@@ -305,11 +309,15 @@ impl Check for PolicyReview {
             Done::On(last) => {
                 self.judge_review(&facts, last, today, &mut findings);
                 let due = end_of(self.due(&facts, last));
-                let judgement = Judgement::new(findings, unseen).due(due);
+                let judgement = Judgement::new(findings, unseen).due(due).answers(people);
                 return Ok(judgement.titled("policy review"));
             }
         }
-        Ok(Judgement::new(findings, unseen))
+        Ok(Judgement::new(findings, unseen).answers(people))
+    }
+
+    fn row(&self, evidence: &Evidence) -> Option<Value> {
+        Some(evidence.facts.get("row")?.clone())
     }
 
     fn explain(&self, evidence: &Evidence) -> String {
@@ -657,7 +665,7 @@ fn read_fields(fields: &Fields, people: &BTreeSet<PersonId>) -> Result<Facts, Ve
         evidence: None,
         got: None,
         commit: None,
-        not_applicable: None,
+        row: None,
         ignored: None,
     })
 }
@@ -698,7 +706,7 @@ fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path, register: &[Pa
     };
     Facts {
         last_reviewed: row.last_done,
-        reviewer: row.by.map_or(Reviewer::Missing, Reviewer::Person),
+        reviewer: row.by.clone().map_or(Reviewer::Missing, Reviewer::Person),
         interval: row.period,
         due: row.due.or(row.expires),
         version: None,
@@ -708,8 +716,8 @@ fn read_row(row: Row, ignored: Option<Ignored>, directory: &Path, register: &[Pa
         evidence,
         got: None,
         commit: register.iter().find_map(|file| git::commit(file)),
-        not_applicable: row.not_applicable,
         ignored,
+        row: Some(Box::new(row)),
     }
 }
 

@@ -182,6 +182,8 @@ pub struct Ignored {
 pub struct Claimed {
     /// The target's name.
     pub name: TargetName,
+    /// What stands in its column `kind`; of a bad row that may be no kind.
+    pub kind: String,
     /// The row, or why it cannot be read.
     pub row: Result<Row, Reason>,
 }
@@ -193,18 +195,18 @@ impl Register {
         let mut names = BTreeSet::new();
         let mut claimed = Vec::new();
         for entry in &self.rows {
-            let (name, row) = match entry {
+            let (name, kind, row) = match entry {
                 Entry::Good(row) if kinds.contains(&row.kind.as_str()) => {
                     let name = row.id.parse().expect("an id is a target's name");
-                    (name, Ok(row.as_ref().clone()))
+                    (name, row.kind.clone(), Ok(row.as_ref().clone()))
                 }
                 Entry::Bad(bad) if claims(kinds, &bad.kind) => {
-                    (bad.name.clone(), Err(bad.reason.clone()))
+                    (bad.name.clone(), bad.kind.clone(), Err(bad.reason.clone()))
                 }
                 _ => continue,
             };
             if names.insert(name.clone()) {
-                claimed.push(Claimed { name, row });
+                claimed.push(Claimed { name, kind, row });
             }
         }
         claimed
@@ -214,6 +216,13 @@ impl Register {
 fn claims(kinds: &[&str], kind: &str) -> bool {
     let near = || !did_you_mean(kind, kinds.iter().copied()).is_empty();
     kind.is_empty() || kinds.contains(&kind) || (!KINDS.contains(&kind) && near())
+}
+
+impl Claimed {
+    /// Whether this row, which cannot be read, may be of that kind: its own may be misspelt.
+    pub fn may_be(&self, kind: &str) -> bool {
+        self.row.is_err() && (self.kind == kind || !KINDS.contains(&self.kind.as_str()))
+    }
 }
 
 /// Parses a register from the bytes of a CSV or TOML file, called `file` in messages.

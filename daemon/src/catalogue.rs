@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use attestd_checks::{incident, registry};
 use attestd_core::alert::NOT_SEEN;
 use attestd_core::calendar::ENTRY;
+use attestd_core::statement::ROW_CHANGED;
 use attestd_core::{CheckKind, FindingKey, FindingSpec};
 use serde_json::Value;
 
@@ -20,9 +21,11 @@ pub fn kind(name: &str) -> Option<&'static CheckKind> {
     registry::kind(name).or_else(|| BUILT_IN.into_iter().find(|kind| kind.name == name))
 }
 
+/// What can be told of any kind.
+static CORE: [&FindingSpec; 4] = [&NOT_SEEN, &COVERAGE_REDUCED, &ENTRY, &ROW_CHANGED];
+
 /// The catalogue's row for a code of a kind.
 pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
-    static CORE: [&FindingSpec; 3] = [&NOT_SEEN, &COVERAGE_REDUCED, &ENTRY];
     let of_kind = self::kind(kind).map(|kind| kind.findings).unwrap_or_default();
     of_kind.iter().chain(CORE).find(|spec| spec.code == code)
 }
@@ -30,7 +33,7 @@ pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
 /// Every code there is.
 pub fn codes() -> impl Iterator<Item = &'static str> {
     let kinds = registry::KINDS.iter().copied().chain(BUILT_IN);
-    kinds.flat_map(|kind| kind.findings).chain([&NOT_SEEN, &COVERAGE_REDUCED]).map(|spec| spec.code)
+    kinds.flat_map(|kind| kind.findings).chain(CORE).map(|spec| spec.code)
 }
 
 /// The sentence that a person reads; made here from code and values, never stored in a record (T6).

@@ -127,7 +127,7 @@ impl ConfiguredCheck {
             not_seen_fires_at: now,
             not_seen_severity: Severity::Warning,
             network_down,
-            people: People { order: self.hand_on.clone(), ..people },
+            people,
         }
     }
 }

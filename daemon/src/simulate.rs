@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use attestd_checks::data;
 use attestd_core::alert::{self, Alerts, Input, People, Policy};
-use attestd_core::event::{AlertEvent, Change, Route, Takes, takers};
+use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::maintenance::{self, Window};
 use attestd_core::observation::Standing;
+use attestd_core::outbox::recipients;
 use attestd_core::time::between;
 use attestd_core::{
     Component, Evidence, FindingCode, Nature, Observation, Outcome, Severity, Status, Subject,
@@ -221,12 +222,12 @@ fn coming(
 ) -> Coming {
     event.labels.clone_from(&check.labels);
     let kind = check.kind.name;
-    let told = takers(routes, &event.traits(&check.id, kind), &event.not_yet);
+    let told = recipients(routes, &event, (&known.subject, kind));
     let (people, machines): (Vec<&Route>, Vec<&Route>) =
         told.into_iter().partition(|route| route.takes == Takes::ForPeople);
-    let mail_at = match event.finding.tier {
-        Some(_) => data::working_days().mail_time(at),
-        None => at,
+    let mail_at = match event.waits_for_hour() {
+        true => data::working_days().mail_time(at),
+        false => at,
     };
     Coming {
         at,

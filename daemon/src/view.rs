@@ -19,6 +19,7 @@ use attestd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::monitor::rows;
 use crate::posture::ClaimsView;
 pub use outbox::{Asked, EventView, QueueView};
 pub use past::{HistoryView, NotThen, PastView, spell, until};
@@ -452,7 +453,7 @@ impl EntryView {
     }
 }
 
-/// What a person said, in words.
+/// What a person or a row said, in words.
 fn attested_detail(attested: &Attested) -> String {
     let said = &attested.said;
     let mut parts = vec![format!("{} on {}", said.what.as_str(), said.on)];
@@ -463,6 +464,9 @@ fn attested_detail(attested: &Attested) -> String {
     parts.extend(said.document.iter().map(|sha256| format!("document {sha256}")));
     parts.extend(said.link.clone());
     parts.extend(attested.note.clone());
+    parts.extend(attested.rows.iter().map(|rows| {
+        format!("the row was [{}] and is [{}]", rows::line(&rows.before), rows::line(&rows.after))
+    }));
     parts.join("; ")
 }
 

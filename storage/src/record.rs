@@ -161,7 +161,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Retired(_) => ("retired", &["subject", "alerts", "events"]),
         Record::Attested(_) => (
             "attested",
-            &["subject", "by", "second", "document", "link", "version", "note", "user"],
+            &["subject", "by", "second", "document", "link", "version", "note", "user", "rows"],
         ),
         Record::Restated(_) => ("restated", &["subject", "events"]),
         Record::Digested(_) => ("digested", &["subject", "events"]),

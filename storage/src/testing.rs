@@ -199,9 +199,17 @@ pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
         link: None,
         expires: None,
         version: None,
+        row: false,
     };
     let (subject, note) = (subject.parse().expect("a subject"), Some("by hand".to_owned()));
-    Record::Attested(Box::new(Attested { at: at(n), subject, said, note, user: 7 }))
+    Record::Attested(Box::new(Attested {
+        at: at(n),
+        subject,
+        said,
+        note,
+        user: Some(7),
+        rows: None,
+    }))
 }
 
 /// An authority stamped a checkpoint in minute `n`.
@@ -332,6 +340,7 @@ fn alerts() -> Alerts {
             severity: Severity::Critical,
             tier: None,
             worst: Severity::Critical,
+            answers: Vec::new(),
             not_yet: Vec::new(),
         }),
         repeats: 0,

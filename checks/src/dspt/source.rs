@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use attestd_core::{Blob, Evidence, ProbeError, Reason};
 
-use super::{Code, Facts, Published, export, page};
+use super::{Code, Facts, OfRow, Published, export, page};
 use crate::look::{http, published};
-use crate::register::Ignored;
 
 /// Where the status is read.
 pub(super) enum Place {
@@ -23,16 +22,16 @@ impl Place {
     pub(super) async fn read(
         &self,
         code: Code,
-        ignored: Option<Ignored>,
+        row: OfRow,
         ca_bundle: Option<&Path>,
     ) -> Result<Evidence, ProbeError> {
         match self {
             Place::Page(url) => {
                 let url = url.replace("{ODS}", &code.0);
-                read_page(&url, code, ignored, ca_bundle).await
+                read_page(&url, code, row, ca_bundle).await
             }
-            Place::Csv(url) => read_url(url, code, ignored, ca_bundle).await,
-            Place::File { path, shown } => read_folder(path.clone(), shown, code, ignored).await,
+            Place::Csv(url) => read_url(url, code, row, ca_bundle).await,
+            Place::File { path, shown } => read_folder(path.clone(), shown, code, row).await,
         }
     }
 }
@@ -40,7 +39,7 @@ impl Place {
 async fn read_page(
     url: &str,
     code: Code,
-    ignored: Option<Ignored>,
+    row: OfRow,
     ca_bundle: Option<&Path>,
 ) -> Result<Evidence, ProbeError> {
     let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
@@ -65,7 +64,7 @@ async fn read_page(
         matched: read.matched,
         name: read.name,
         rows: read.rows,
-        ignored,
+        row,
     };
     let mut evidence = Evidence::of(&Facts::Status(Box::new(facts)));
     evidence.blobs.push(blob);
@@ -75,7 +74,7 @@ async fn read_page(
 async fn read_url(
     url: &str,
     code: Code,
-    ignored: Option<Ignored>,
+    row: OfRow,
     ca_bundle: Option<&Path>,
 ) -> Result<Evidence, ProbeError> {
     let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
@@ -109,7 +108,7 @@ async fn read_url(
         matched: read.matched,
         name: read.name,
         rows: read.rows,
-        ignored,
+        row,
     };
     Ok(Evidence::of(&Facts::Status(Box::new(facts))))
 }
@@ -118,7 +117,7 @@ async fn read_folder(
     path: PathBuf,
     shown: &str,
     code: Code,
-    ignored: Option<Ignored>,
+    row: OfRow,
 ) -> Result<Evidence, ProbeError> {
     let wanted = code.0.clone();
     let (export, read, sha256) = blocking(move || {
@@ -139,7 +138,7 @@ async fn read_folder(
         matched: read.matched,
         name: read.name,
         rows: read.rows,
-        ignored,
+        row,
     };
     Ok(Evidence::of(&Facts::Status(Box::new(facts))))
 }

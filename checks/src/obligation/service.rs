@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::findings::{BEFORE_SALE, LIVE_WITHOUT};
 use super::judging::{about, dated};
 use super::presets::{Preset, preset};
-use super::{Before, Service, of};
+use super::{Before, Service, Watched, of};
 use crate::data;
 use crate::register::more::State;
-use crate::register::{self, Done, Row};
+use crate::register::{self, Claimed, Done, Row};
 
 /// What a service needs before it is sold, and which rows may show it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ struct Shown {
 }
 
 /// What a service needs before it is sold.
-pub(super) fn needs(service: &Row, rows: &[&Row], bad: &[String]) -> Vec<Needed> {
+pub(super) fn needs(service: &Row, rows: &[&Row], claimed: &[Claimed]) -> Vec<Needed> {
     let covers = |row: &&&Row| match (&row.service, &row.scope) {
         (Some(own), _) => *own == service.id,
         (None, Some(scope)) => scope.covers(&service.id),
@@ -55,7 +55,8 @@ pub(super) fn needs(service: &Row, rows: &[&Row], bad: &[String]) -> Vec<Needed>
             })
             .collect();
         if before == Before::Always || !shown.is_empty() {
-            let unreadable = bad.to_vec();
+            let bad = claimed.iter().filter(|row| row.may_be(&preset.kind));
+            let unreadable = bad.map(|row| row.name.to_string()).collect();
             needs.push(Needed { preset: preset.kind.clone(), rows: shown, unreadable });
         }
     }
@@ -115,6 +116,9 @@ pub(super) fn judge(service: &Service, today: Date) -> Judgement {
             return Judgement::new(findings, unseen).answers(people);
         }
     };
+    if let Some(reason) = service.watched.as_ref().and_then(|watched| watched.unseen.clone()) {
+        unseen.push(Unseen { component: Some(component("version")), reason });
+    }
     for needed in &service.needs {
         let Some(preset) = preset(&needed.preset) else { continue };
         let on = component(&needed.preset);
@@ -160,6 +164,14 @@ pub(super) fn explain(service: &Service) -> String {
         let version = event.version.as_ref().map_or(String::new(), |v| format!(" {v}"));
         format!("It happened: {}{version} on {}.", event.what.as_str(), event.on)
     }));
+    if let Some(Watched { address, version, unseen, .. }) = &service.watched {
+        let read = version
+            .as_ref()
+            .map_or("nothing was read yet".to_owned(), |v| format!("{v} was read last"));
+        let now =
+            unseen.as_ref().map_or(String::new(), |why| format!("; unseen now: {}", why.message));
+        lines.push(format!("Its version at {address}: {read}{now}."));
+    }
     for needed in &service.needs {
         let rows: Vec<String> = needed
             .rows

@@ -73,3 +73,36 @@ fn every_mistake_in_the_settings_is_told() {
         assert!(errors.iter().any(|error| error.contains(part)), "{settings}: {errors:?}");
     }
 }
+
+#[test]
+fn a_release_that_gave_way_to_the_next_goes_on_counting() {
+    let happening = |word: &str| {
+        let (on, version) = word.split_once(' ').unwrap_or((word, ""));
+        let version = Some(version.to_owned()).filter(|version| !version.is_empty());
+        let on = on.parse().expect("a day");
+        Happening { service: "portal".into(), what: What::Release, on, version }
+    };
+    for (before, now, expected, why) in [
+        ("2026-01-10 4.2", "2026-03-01 4.3", 2, "the next release"),
+        ("2026-01-10", "2026-03-01", 2, "the next, where no version is named"),
+        ("2026-01-10 4.2", "2026-03-01 4.2", 1, "the same one, on the day that is right"),
+        ("2026-03-01 4.3", "2026-01-10 4.2", 1, "a day that is put right backwards"),
+        ("2026-01-10 4.2", "2026-01-10 4.2", 1, "nothing changed"),
+        ("2026-01-10 4.2", "", 0, "the cell is emptied"),
+    ] {
+        let mut all: Vec<Happening> =
+            Some(now).filter(|now| !now.is_empty()).map(happening).into_iter().collect();
+        carry_forward(&mut all, vec![happening(before)]);
+        assert_eq!(all.len(), expected, "{why}");
+    }
+    let mut all = vec![happening("2030-01-01")];
+    let before = (1..=200).map(|day| happening("2026-01-01").later(day)).collect();
+    carry_forward(&mut all, before);
+    assert_eq!(all.len(), HAPPENED_MAX + 1, "the newest");
+}
+
+impl Happening {
+    fn later(self, days: i64) -> Happening {
+        Happening { on: self.on.saturating_add(jiff::Span::new().days(days)), ..self }
+    }
+}

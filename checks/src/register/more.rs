@@ -21,6 +21,9 @@ pub struct Lifecycle {
     /// When it, or what it stands on, last changed, or is to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Date>,
+    /// Where it says which version runs: another one there is a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_url: Option<String>,
 }
 
 /// Where a service stands.

@@ -10,6 +10,7 @@ use jiff::civil::date;
 use super::more::{self, Lifecycle, Origin, Test, Word};
 use super::table::Raw;
 use super::{Done, KINDS, NotApplicable, Row, SHOWN_MAX, Scope};
+use crate::look::http::source_url;
 
 impl Raw {
     /// The row, or everything that is wrong with it. `csv` says which dates are accepted.
@@ -42,6 +43,7 @@ impl Raw {
                 first_sale: read.date("first_sale"),
                 released: read.date("released"),
                 changed: read.date("changed"),
+                version_url: read.url("version_url"),
             },
             test: Test {
                 scheme: read.word("scheme"),
@@ -172,6 +174,14 @@ impl Reader<'_> {
         let cell = self.text("evidence")?;
         if cell.contains("://") && !cell.starts_with("https://") {
             self.wrong_cell("evidence", "a path, or an https URL", &cell);
+        }
+        Some(cell)
+    }
+
+    fn url(&mut self, column: &'static str) -> Option<String> {
+        let cell = self.text(column)?;
+        if source_url(&cell).is_err() {
+            self.wrong_cell(column, "an https URL", &cell);
         }
         Some(cell)
     }

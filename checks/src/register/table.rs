@@ -235,7 +235,7 @@ fn known_column(name: &str) -> Option<&'static str> {
 }
 
 /// Every column that is read, and two for people.
-pub(super) const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "id",
     "kind",
     "title",
@@ -257,6 +257,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "first_sale",
     "released",
     "changed",
+    "version_url",
     "scheme",
     "auditor",
     "retest",

@@ -70,6 +70,9 @@ pub struct Told {
     pub tier: Option<Tier>,
     /// The worst severity it had had by then.
     pub worst: Severity,
+    /// Who answered for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// The people whose turn had not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_yet: Vec<PersonId>,
@@ -128,7 +131,8 @@ pub struct People {
     pub silences: Vec<Silence>,
     /// Alerts that were taken, those included that came back.
     pub taken: BTreeMap<FindingKey, Taken>,
-    /// Who is told, in this order; nobody waits for a turn where there are fewer than two.
+    /// Who is told, in this order: who answers for the subject, then who it is handed on to. Everybody is where there is
+    /// nobody, and nobody waits for a turn where there are fewer than two.
     pub order: Vec<PersonId>,
     /// The days that count.
     pub working: Arc<WorkingDays>,
@@ -305,7 +309,10 @@ impl Alert {
             if hands_on || matches!(change, Change::Opened | Change::Worsened) {
                 self.waits_since = Some(now);
             }
+            let came_back = self.came_back(policy).is_some_and(|at| at <= now);
             match change {
+                // Who left it alone until a day begins anew with it.
+                Change::Repeated if came_back => self.repeats = 1,
                 Change::Repeated => self.repeats += 1,
                 Change::HandedOn => {}
                 _ => self.repeats = 0,
@@ -324,13 +331,15 @@ impl Alert {
         let not_yet = order.iter().skip(told).filter(|person| by != Some(*person));
         let not_yet: Vec<PersonId> = not_yet.cloned().collect();
         if !muted {
-            self.told = Some(Told { not_yet: not_yet.clone(), ..self.as_told(now) });
+            let (answers, not_yet) = (order.clone(), not_yet.clone());
+            self.told = Some(Told { answers, not_yet, ..self.as_told(now) });
         }
         AlertEvent {
             number: (change == Change::Repeated).then_some(self.repeats),
             muted,
             with: by.or(next).cloned(),
             taken_until: taken.map(|taken| taken.until),
+            answers: order.clone(),
             not_yet,
             ..AlertEvent::new(change, self.finding.clone(), worst, self.since)
         }
@@ -340,7 +349,7 @@ impl Alert {
     fn as_told(&self, at: Timestamp) -> Told {
         let Alert { finding, worst, .. } = self;
         let Finding { severity, tier, .. } = *finding;
-        Told { at, severity, tier, worst: *worst, not_yet: Vec::new() }
+        Told { at, severity, tier, worst: *worst, answers: Vec::new(), not_yet: Vec::new() }
     }
 
     /// When a tick would change this alert.
@@ -374,8 +383,7 @@ impl Alert {
     /// (H2), and a Notice is told once.
     fn repeats_at(&self, policy: &Policy) -> Option<Timestamp> {
         let told = self.told.as_ref()?.at;
-        let taken = policy.people.taken.get(&self.finding.key).map(|taken| taken.until);
-        if let Some(until) = taken.filter(|until| told < *until) {
+        if let Some(until) = self.came_back(policy) {
             return Some(until);
         }
         let wait = match self.finding.severity {
@@ -385,6 +393,13 @@ impl Alert {
             Severity::Critical => REPEAT_CRITICAL,
         };
         Some(after(told, wait.min(REPEAT_WARNING_MAX)))
+    }
+
+    /// When it comes back, or came back, to who took it, which was not told yet.
+    fn came_back(&self, policy: &Policy) -> Option<Timestamp> {
+        let told = self.told.as_ref()?.at;
+        let taken = policy.people.taken.get(&self.finding.key).map(|taken| taken.until);
+        taken.filter(|until| told < *until)
     }
 
     /// When it goes to the next person, if nobody takes it: counted from when it was told, came back or was silenced

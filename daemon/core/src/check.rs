@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -66,6 +67,18 @@ pub trait Check: Send + Sync {
     /// The first instant after `since` from which a target as it is would be judged otherwise, though nothing else
     /// happens: it is looked at then, whatever its schedule says.
     fn turns(&self, _target: &Target, _since: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    /// The row of a register that this evidence is of, as it stood there, where what it says was done (`last_done`, `by`,
+    /// `evidence`) is what is judged.
+    fn row(&self, _evidence: &Evidence) -> Option<Value> {
+        None
+    }
+
+    /// What this evidence tells beside the one before, so that nobody has to say it: that a release was seen. It is recorded as
+    /// if somebody had said it of the same target.
+    fn tells(&self, _before: &Evidence, _now: &Evidence, _today: Date) -> Option<Said> {
         None
     }
 
@@ -360,7 +373,7 @@ pub struct Deadline {
     /// The row: `2025-26`.
     pub key: String,
     /// The date instead.
-    pub date: jiff::civil::Date,
+    pub date: Date,
     /// Where this is said.
     pub source: String,
     /// Who allowed it.

@@ -9,6 +9,7 @@ use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
 use crate::observation::Status;
+use crate::statement::ROW_CHANGED;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Change {
     Digest,
     /// No alert at all: a test of whether what is told arrives.
     Canary,
+    /// A row of a register says something else was done, which was recorded: told once, and no alert that lasts.
+    Confirmed,
 }
 
 impl Change {
@@ -53,6 +56,7 @@ impl Change {
             Change::Restated => "restated",
             Change::Digest => "digest",
             Change::Canary => "canary",
+            Change::Confirmed => "confirmed",
         }
     }
 
@@ -61,9 +65,9 @@ impl Change {
         !matches!(self, Change::Digest | Change::Canary)
     }
 
-    /// Whether the alert is over with it.
+    /// Whether nothing is open after it.
     pub fn closes(self) -> bool {
-        matches!(self, Change::Resolved | Change::Retired)
+        matches!(self, Change::Resolved | Change::Retired | Change::Confirmed)
     }
 }
 
@@ -94,6 +98,10 @@ pub struct AlertEvent {
     /// Until when they took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_until: Option<Timestamp>,
+    /// Who answers for it, in the order of their turns: of all people, only they get mail of it. All do where nobody is
+    /// named, or none of them gets any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PersonId>,
     /// The people whose turn has not come: they get no mail of it yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_yet: Vec<PersonId>,
@@ -175,8 +183,8 @@ pub struct Route {
 pub enum Takes {
     /// Every event: machines sort for themselves.
     Everything,
-    /// What a person must not miss: obligations, and alerts that are or have been Critical. All else stands in the
-    /// Monday digest.
+    /// What a person must not miss: obligations, alerts that are or have been Critical, and that what a row of a register
+    /// newly says was recorded. All else stands in the Monday digest.
     ForPeople,
 }
 
@@ -226,10 +234,16 @@ impl AlertEvent {
             muted: false,
             with: None,
             taken_until: None,
+            answers: Vec::new(),
             not_yet: Vec::new(),
             labels: Labels::new(),
             to: Vec::new(),
         }
+    }
+
+    /// Whether people's mail about it waits for 09:00 on a working day: obligations (H3), and what says nothing new.
+    pub fn waits_for_hour(&self) -> bool {
+        self.finding.tier.is_some() || self.change == Change::Repeated
     }
 
     /// What decides who takes it.
@@ -240,16 +254,22 @@ impl AlertEvent {
 }
 
 /// Who takes an event: whose rule accepts it, but for people whose turn has not come, and, where it concerns one person
-/// who takes it, but for all other people.
-pub fn takers<'r>(routes: &'r [Route], of: &Traits<'_>, not_yet: &[PersonId]) -> Vec<&'r Route> {
-    let turn = |route: &Route| route.destination.person().is_none_or(|one| !not_yet.contains(&one));
-    let takes = |route: &&Route| route.accepts(of) && turn(route);
-    let mut takers: Vec<&Route> = routes.iter().filter(takes).collect();
-    let concerns = of.finding.concerns();
-    let alone = |route: &&Route| concerns.is_some() && route.destination.person() == concerns;
-    if takers.iter().any(alone) {
-        takers.retain(|route| route.destination.person().is_none() || alone(route));
+/// who takes it, or some `answers` for it do, but for all other people.
+pub fn takers<'r>(
+    routes: &'r [Route],
+    of: &Traits<'_>,
+    answers: &[PersonId],
+    not_yet: &[PersonId],
+) -> Vec<&'r Route> {
+    let mut takers: Vec<&Route> = routes.iter().filter(|route| route.accepts(of)).collect();
+    let concerned = of.finding.concerns().map_or_else(|| answers.to_vec(), |one| vec![one]);
+    let is_one =
+        |route: &&Route| route.destination.person().is_some_and(|p| concerned.contains(&p));
+    if takers.iter().any(is_one) {
+        takers.retain(|route| route.destination.person().is_none() || is_one(route));
     }
+    let waits = |route: &Route| route.destination.person().is_some_and(|p| not_yet.contains(&p));
+    takers.retain(|route| !waits(route));
     takers
 }
 
@@ -275,6 +295,7 @@ impl Route {
                     severe
                         || (severities.is_empty() && of.worst == Severity::Critical)
                         || of.finding.tier.is_some()
+                        || of.finding.key.code.0 == ROW_CHANGED.code
                 }
             }
     }

@@ -11,10 +11,10 @@ use crate::alert::{Alert, Phase, Told};
 use crate::calendar::{self, Entry};
 use crate::event::{Addressed, AlertEvent, Change, Labels, Route, Traits, alert_id, takers};
 use crate::finding::Finding;
-use crate::name::Subject;
+use crate::name::{PersonId, Subject};
 use crate::outbox::Waiting;
 use crate::record::{Record, Restated};
-use crate::state::State;
+use crate::state::{State, SubjectState};
 
 /// What some destinations do not know, or know to be otherwise.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,7 +51,8 @@ pub fn differences(state: &State) -> Differences {
             let id = alert_id(state.store(), subject, &finding.key, alert.since);
             let (check, kind) = (&subject.check, of.kind.as_str());
             let traits = Traits { check, kind, labels, finding: &finding, worst: told.worst };
-            let takers = takers(&state.routes, &traits, &told.not_yet);
+            let (answers, not_yet) = turns(of, told);
+            let takers = takers(&state.routes, &traits, &answers, &not_yet);
             let ignorant = known.iter().filter(|(route, known)| {
                 let knows = |known: &&Waiting| known.level.covers(&finding);
                 takers.contains(route) && !known.get(id.as_str()).is_some_and(knows)
@@ -59,7 +60,8 @@ pub fn differences(state: &State) -> Differences {
             let to: Vec<Addressed> = ignorant.map(|(route, _)| addressed(route)).collect();
             if !to.is_empty() {
                 let event = AlertEvent::new(Change::Restated, finding, told.worst, alert.since);
-                found.fires.entry(subject.clone()).or_default().push(AlertEvent { to, ..event });
+                let event = AlertEvent { to, answers, not_yet, ..event };
+                found.fires.entry(subject.clone()).or_default().push(event);
             }
             lasts.insert(id);
         }
@@ -87,6 +89,19 @@ pub fn differences(state: &State) -> Differences {
     }
     found.over.extend(over.into_values().map(|(told, to)| (told.clone(), to)));
     found
+}
+
+/// Who answers for an alert and whose turn has not come: as it was told, and who answers for its subject since then. Who
+/// did before learns of its end.
+fn turns(of: &SubjectState, told: &Told) -> (Vec<PersonId>, Vec<PersonId>) {
+    let (mut answers, mut not_yet) = (told.answers.clone(), told.not_yet.clone());
+    let now = of.last.as_ref().map(|last| last.answers.as_slice()).unwrap_or_default();
+    if let Some(first) = now.first().filter(|first| !answers.is_empty() && answers[0] != **first) {
+        answers.retain(|one| one != first);
+        answers.insert(0, first.clone());
+        not_yet.retain(|one| one != first);
+    }
+    (answers, not_yet)
 }
 
 /// The record that tells that what `told` says is so is over; `record` is the one that it stands in.

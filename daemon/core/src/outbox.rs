@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar;
-use crate::event::{Addressed, AlertEvent, Change, Route};
+use crate::event::{Addressed, AlertEvent, Change, Route, takers};
 use crate::finding::{Finding, Severity, Tier};
 use crate::name::{DestinationName, Subject};
 
@@ -96,6 +96,34 @@ impl Queue {
     }
 }
 
+/// Who is told of an event. That it is handed on is news to no person but the next, and repeats, which say nothing new,
+/// become fewer for people.
+pub fn recipients<'r>(
+    routes: &'r [Route],
+    event: &AlertEvent,
+    (subject, kind): (&Subject, &str),
+) -> Vec<&'r Route> {
+    let traits = event.traits(&subject.check, kind);
+    let mut told = takers(routes, &traits, &event.answers, &event.not_yet);
+    told.retain(|route| {
+        let person = route.destination.person();
+        let again = event.change == Change::HandedOn && person != event.with;
+        person.is_none() || !(again || is_rested(event))
+    });
+    told
+}
+
+/// Whether it is a repeat that people are spared: of a Critical, which is repeated every four hours for ever, they get
+/// those of a week and then one a week, as of what is overdue (H2).
+fn is_rested(event: &AlertEvent) -> bool {
+    let critical = event.change == Change::Repeated && event.finding.severity == Severity::Critical;
+    let rested = |number: u32| number > REPEATS_A_WEEK && !number.is_multiple_of(REPEATS_A_WEEK);
+    critical && event.number.is_some_and(rested)
+}
+
+/// Repeats of a Critical in a week: one every four hours ([`crate::alert::REPEAT_CRITICAL`]).
+const REPEATS_A_WEEK: u32 = 42;
+
 impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
     /// destination that has not accepted the alert's previous event. `given` is what was given out and is not in here yet.
@@ -112,9 +140,8 @@ impl Outbox {
         if event.muted {
             return to;
         }
-        let traits = event.traits(&subject.check, kind);
         let takers = match event.to.as_slice() {
-            [] => crate::event::takers(routes, &traits, &event.not_yet),
+            [] => recipients(routes, event, (subject, kind)),
             named => {
                 let is_named =
                     |route: &&Route| named.iter().any(|to| to.destination == route.destination);

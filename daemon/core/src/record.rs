@@ -13,7 +13,7 @@ use crate::check::{Evidence, Judgement, Reason};
 use crate::event::{AlertEvent, Labels, Route};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
-use crate::statement::Said;
+use crate::statement::{Rows, Said};
 use crate::time::{Trust, Uptime};
 
 /// The most bytes of one record (C2SP tlog-tiles bundles count them in 16 bits).
@@ -277,7 +277,7 @@ pub struct Acted {
     pub act: Act,
 }
 
-/// A person said something of a subject: an attestation. Names and free text stand in its private part.
+/// A person said something of a subject, or a row of a register newly does: an attestation. Names and free text stand in its private part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attested {
     /// When it was received.
@@ -290,8 +290,12 @@ pub struct Attested {
     /// In that person's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who entered it: the user's number on this machine.
-    pub user: u32,
+    /// Who entered it: the user's number on this machine; absent where a row of a register says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
+    /// Where a row of a register says it: that row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
 }
 
 /// What some destinations do not know of a subject's alerts, or know to be otherwise. The alerts stay as they are.

@@ -165,7 +165,7 @@ pub struct LastRun {
     /// When what it is about ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
-    /// Who answers for it.
+    /// Who answers for it, as was last seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<PersonId>,
 }
@@ -584,16 +584,35 @@ impl State {
         changed
     }
 
-    /// What people did about a subject's alerts; its kind is given, since it may not have been seen yet.
-    pub fn people(&self, subject: &Subject, kind: &str) -> People {
+    /// What people did about a subject's alerts, and who is told of them; its kind is given, since it may not have been
+    /// seen yet, and who its check hands on to.
+    pub fn people(&self, subject: &Subject, kind: &str, hand_on: &[PersonId]) -> People {
         let (none, own) = (Labels::new(), self.labels.get(&subject.check));
         let about = |silence: &&Silence| silence.of.is_about(subject, kind, own.unwrap_or(&none));
-        let taken = self.subjects.get(subject).map(|of| of.taken.clone()).unwrap_or_default();
+        let of = self.subjects.get(subject);
+        let taken = of.map(|of| of.taken.clone()).unwrap_or_default();
+        let answers = of.and_then(|of| Some(of.last.as_ref()?.answers.as_slice()));
         People {
+            order: self.order(answers.unwrap_or_default(), hand_on),
             silences: self.silences.values().filter(about).cloned().collect(),
             taken: taken.into_iter().collect(),
             ..People::default()
         }
+    }
+
+    /// Who is told of a subject that these answer for, each in their turn: of those who get mail the owner and who stands
+    /// in, then who it is handed on to.
+    pub fn order(&self, answers: &[PersonId], hand_on: &[PersonId]) -> Vec<PersonId> {
+        let mailed = |one: &&PersonId| {
+            self.routes.iter().any(|route| route.destination.person().as_ref() == Some(*one))
+        };
+        let mut order: Vec<PersonId> = Vec::new();
+        for one in answers.iter().filter(mailed).chain(hand_on) {
+            if !order.contains(one) {
+                order.push(one.clone());
+            }
+        }
+        order
     }
 
     /// How many history entries a subject without state has from earlier; it is here again.
@@ -606,7 +625,13 @@ impl State {
         let state = self.subjects.entry(run.subject.clone());
         let state = state.or_insert_with(|| SubjectState::new(&run.kind, index, before));
         state.kind.clone_from(&run.kind);
-        state.last = Some(LastRun::of(index, run));
+        let before = state.last.take();
+        let mut last = LastRun::of(index, run);
+        // A row that cannot be read now is its owner's still.
+        if let Some(before) = before.filter(|_| run.judged().is_none()) {
+            last.answers = before.answers;
+        }
+        state.last = Some(last);
         if run.judgement.is_some() {
             state.seen = Some(Seen { of: index, at: run.at });
         }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::finding::{FindingSpec, Means, Severity};
 use crate::name::{PersonId, Subject, TargetName};
 
 /// What is said.
@@ -20,6 +22,8 @@ pub enum What {
     Release,
     /// The service, or what it stands on, changes.
     Change,
+    /// It was said to be done, and is not any more.
+    TakenBack,
 }
 
 impl What {
@@ -30,6 +34,7 @@ impl What {
             What::FirstSale => "first sale",
             What::Release => "release",
             What::Change => "change",
+            What::TakenBack => "not done",
         }
     }
 }
@@ -71,7 +76,38 @@ pub struct Said {
     /// The version that is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// A row of a register says so. It rules as long as it stands there, and no longer: what is said here is only that it
+    /// was changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub row: bool,
 }
+
+impl Said {
+    /// What a machine saw happen.
+    pub fn seen(what: What, on: Date) -> Said {
+        let (by, second, document, link) = (None, None, None, None);
+        Said { what, on, by, second, document, link, expires: None, version: None, row: false }
+    }
+}
+
+/// What a row of a register said was done before it was changed, and what it says now (T6: in private parts only).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// The row as it was.
+    pub before: Value,
+    /// The row as it is.
+    pub after: Value,
+}
+
+/// Told to who answers for a row when it says something else was done.
+pub const ROW_CHANGED: FindingSpec = FindingSpec {
+    code: "row_changed",
+    means: Means::Note,
+    severity: Severity::Notice,
+    message: "the register now says: {now}; before, it said: {before}. This is recorded",
+    remedy: "nothing, where this is meant; else correct the row",
+    reference: "the register: its columns last_done, by and evidence",
+};
 
 /// What was said of each subject, oldest day first: the newest [`STATEMENTS_MAX`] of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,11 +127,12 @@ impl Statements {
         }
     }
 
-    /// What was said of the targets of a check.
+    /// What was said of the targets of a check, but for what their rows say themselves.
     pub fn of_check(&self, check: &crate::CheckId) -> BTreeMap<TargetName, Vec<Statement>> {
         let first = Subject::new(check.clone(), None);
         let own = self.0.range(first..).take_while(|(subject, _)| subject.check == *check);
-        own.filter_map(|(subject, all)| Some((subject.target.clone()?, all.clone()))).collect()
+        let said = |all: &Vec<Statement>| all.iter().filter(|one| !one.said.row).cloned().collect();
+        own.filter_map(|(subject, all)| Some((subject.target.clone()?, said(all)))).collect()
     }
 }
 
@@ -113,6 +150,7 @@ mod tests {
             link: None,
             expires: None,
             version: None,
+            row: false,
         };
         Statement { record, received: Timestamp::UNIX_EPOCH, said }
     }

@@ -80,7 +80,9 @@ pub fn done(path: &Path, done: Done, json: bool) -> anyhow::Result<ExitCode> {
         false => (None, Some(read(Path::new(&evidence))?)),
     };
     let (what, by) = (What::Done, Some(by));
-    let said = Said { what, on, by, second, document: None, link, expires, version: None };
+    let (document_, version) = (None, None);
+    let said =
+        Said { what, on, by, second, document: document_, link, expires, version, row: false };
     say(path, obligation, said, note, document, json)
 }
 
@@ -94,7 +96,7 @@ pub fn event(path: &Path, event: Event, json: bool) -> anyhow::Result<ExitCode> 
     };
     let on = at.unwrap_or_else(|| today(SystemClock::new().now()));
     let (second, document, link, expires) = (None, None, None, None);
-    let said = Said { what, on, by, second, document, link, expires, version };
+    let said = Said { what, on, by, second, document, link, expires, version, row: false };
     say(path, service, said, note, None, json)
 }
 

@@ -69,8 +69,9 @@ fn natures(config: &Config) -> anyhow::Result<BTreeMap<Subject, Nature>> {
 fn known(config: &Config, log: &Offline, subject: Subject, nature: Nature) -> Known {
     let State { subjects, .. } = &log.state;
     let state = subjects.get(&subject);
-    let kind = config.checks.get(&subject.check).map_or("", |check| check.kind.name);
-    let people = log.state.people(&subject, kind);
+    let check = config.checks.get(&subject.check);
+    let (kind, hand_on) = check.map_or(("", &[][..]), |c| (c.kind.name, c.hand_on.as_slice()));
+    let people = log.state.people(&subject, kind, hand_on);
     let working = Arc::new(data::working_days().clone());
     let seen = state.and_then(|state| state.seen.as_ref());
     Known {

@@ -32,6 +32,7 @@ pub(super) fn too_large() -> String {
 /// Records it and answers how what it was said of stands.
 pub(super) async fn say(server: &Server, saying: Saying) -> Answer {
     let Saying { of, mut said, note, document, user } = saying;
+    said.row = false; // what a row says is read in the register
     let document = document.map(Blob::new);
     said.document = document.as_ref().map(|blob| blob.sha256.clone());
     let mut wrong = wrong(&said, today(server.shared.clock.now()), &server.people.borrow());
@@ -70,6 +71,9 @@ fn wrong(said: &Said, today: Date, people: &BTreeSet<PersonId>) -> Vec<String> {
     }
     if said.on < FIRST {
         wrong.push(format!("{} is before {FIRST}, which is a typing error", said.on));
+    }
+    if said.what == What::TakenBack {
+        wrong.push("only a row of a register takes back what it says itself".to_owned());
     }
     if said.what == What::Done && said.by.is_none() {
         wrong.push("it must be said by somebody".to_owned());
@@ -122,6 +126,7 @@ mod tests {
             link: Some("https://e.example/x".to_owned()),
             expires: Some(Date::constant(2027, 11, 22)),
             version: None,
+            row: false,
         };
         let today = Date::constant(2026, 11, 22);
         assert_eq!(wrong(&good, today, &people), Vec::<String>::new());

@@ -126,6 +126,7 @@ fn heading(delivery: &Delivery) -> String {
     match event.change {
         Change::Resolved => "Resolved".to_owned(),
         Change::Retired => "No longer watched".to_owned(),
+        Change::Confirmed => "Recorded".to_owned(),
         Change::Eased => format!("{severity} (eased)"),
         Change::Worsened => format!("{severity} (worse)"),
         Change::Reminded => format!("{severity} (reminder)"),

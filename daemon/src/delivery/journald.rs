@@ -147,6 +147,7 @@ fn message_id(change: Change) -> &'static str {
         Change::HandedOn => "520346e89a8a409ba136a9a6633d55b2",
         Change::Resolved => "e9f9cc9bf6d04637ba404d1a4f9ee62c",
         Change::Retired => "f6c8bb9ab8024de2bdf01b1620d9782a",
+        Change::Confirmed => "6a1b4f0de2f24b7c9c7b2d7d8b3e51f4",
         Change::Restated => "0c7e1f5b6b0d4d0f9a3c58a1f2e64d17",
         // Journals are told neither.
         Change::Canary => "b5c83f0d90d34c0c8e0e4d1d7b5a6c21",
@@ -238,6 +239,7 @@ mod tests {
             Change::Resolved,
             Change::Retired,
             Change::Restated,
+            Change::Confirmed,
         ];
         let ids: std::collections::BTreeSet<_> = changes.into_iter().map(message_id).collect();
         assert_eq!(ids.len(), changes.len());

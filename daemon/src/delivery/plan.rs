@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub accepted: BTreeSet<u64>,
     /// When each may go, where they do not all go at once.
     pub due: BTreeMap<u64, Timestamp>,
+    /// The newest event of each alert that waits for its hour.
+    pub later: BTreeMap<String, u64>,
 }
 
 /// An alert that waits after a failure.
@@ -79,10 +81,22 @@ impl Plan {
         next
     }
 
+    /// Learns when an event that happened at `at` may go. What waits for its hour goes with what is told at once of the
+    /// same alert after it, rather than keep that waiting.
+    pub(crate) fn learn(&mut self, sequence: u64, alert: &str, at: Timestamp, due: Timestamp) {
+        if due > at {
+            self.later.insert(alert.to_owned(), sequence);
+        } else if let Some(earlier) = self.later.remove(alert) {
+            self.due.insert(earlier, due);
+        }
+        self.due.insert(sequence, due);
+    }
+
     /// Forgets what no longer waits (a person discarded it).
     pub(crate) fn forget_gone(&mut self, waiting: &BTreeMap<u64, Waiting>) {
         let there: BTreeSet<&str> = waiting.values().map(|w| w.alert_id.as_str()).collect();
         self.held.retain(|alert, _| there.contains(alert.as_str()));
+        self.later.retain(|alert, _| there.contains(alert.as_str()));
         self.due.retain(|sequence, _| waiting.contains_key(sequence));
         self.accepted.retain(|sequence| waiting.contains_key(sequence));
     }
@@ -265,6 +279,19 @@ mod tests {
             assert_eq!(next.groups, groups, "{why}");
             assert_eq!(next.again, again_s.map(Duration::from_secs), "{why}");
         }
+    }
+
+    #[test]
+    fn what_is_told_at_once_does_not_wait_for_the_hour_of_what_went_before() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a timestamp");
+        let (now, nine) = (at(NOON), at("2026-11-24T09:00:00Z"));
+        let mut plan = Plan::default();
+        plan.learn(1, "a", now, nine);
+        plan.learn(2, "b", now, nine);
+        assert_eq!(next(&plan, "1a 2b", 1, 5).groups, [] as [Vec<u64>; 0], "repeats wait for nine");
+        plan.learn(3, "a", now, now);
+        let groups = next(&plan, "1a 2b 3a", 1, 5).groups;
+        assert_eq!(groups, [[1, 3]], "that it became worse takes the repeat before it along");
     }
 
     #[test]

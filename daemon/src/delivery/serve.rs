@@ -133,10 +133,9 @@ impl Serving {
                 Err(error) => return self.unreadable(course, &error.to_string()),
             };
             for delivery in &page {
-                let at = delivery.at;
-                let obligation = delivery.event.finding.tier.is_some();
-                let due = if obligation { working.mail_time(at) } else { at };
-                course.plan.due.insert(delivery.sequence, due);
+                let (at, event) = (delivery.at, &delivery.event);
+                let due = if event.waits_for_hour() { working.mail_time(at) } else { at };
+                course.plan.learn(delivery.sequence, &delivery.alert_id, at, due);
                 course.learnt = delivery.sequence;
             }
             if page.len() < PAGE {

@@ -158,7 +158,7 @@ mod tests {
         event(&resource, delivery, &sentence)
     }
 
-    const CHANGES: [Change; 10] = [
+    const CHANGES: [Change; 11] = [
         Change::Opened,
         Change::Worsened,
         Change::Eased,
@@ -169,6 +169,7 @@ mod tests {
         Change::Retired,
         Change::Restated,
         Change::Canary,
+        Change::Confirmed,
     ];
 
     #[test]

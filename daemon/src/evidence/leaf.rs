@@ -56,6 +56,9 @@ pub(super) struct Leaf<'a> {
     /// The codes of what was found.
     #[serde(default, borrow)]
     pub found: Vec<Cow<'a, str>>,
+    /// Whether a row of a register said it.
+    #[serde(default)]
+    pub row: bool,
     /// What a person said.
     #[serde(default)]
     pub what: Option<What>,

@@ -475,10 +475,13 @@ fn stamp(index: u64, leaf: &Leaf<'_>, private: Option<&Private>) -> Option<Befel
     Some(Befell { record: index, at: leaf.time?, what: "stamped", says, sha256 })
 }
 
-/// What a person said, in words; in a redacted pack without the person.
+/// What a person or a row of a register said, in words; in a redacted pack without the person.
 fn said(leaf: &Leaf<'_>, private: Option<&Private>) -> String {
     let what = leaf.what.map_or("something of another version", What::as_str);
     let on = leaf.on.map_or(String::new(), |on| format!(" on {on}"));
+    if leaf.row {
+        return format!("{what}{on}, the register says");
+    }
     let by = private.and_then(|private| private.by.as_ref()?.as_str());
     let second = private.and_then(|private| private.second.as_ref()).map(PersonId::as_str);
     let people: Vec<&str> = by.into_iter().chain(second).collect();

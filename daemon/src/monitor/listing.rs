@@ -1,5 +1,6 @@
 //! Asking a check for its targets, and what follows from the answer: new subjects, vanished ones, runs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use attestd_core::alert::{self, Input};
@@ -88,9 +89,8 @@ impl Monitor {
                 known.iter().map(|subject| (subject.clone(), Err(error.clone()))).collect()
             }
         };
-        for gone in
-            known.iter().filter(|known| !targets.iter().any(|(subject, _)| subject == *known))
-        {
+        let here: BTreeSet<&Subject> = targets.iter().map(|(subject, _)| subject).collect();
+        for gone in known.iter().filter(|known| !here.contains(known)) {
             self.retire(gone, check.kind.name).await?;
         }
         for (subject, target) in targets {
@@ -199,7 +199,7 @@ impl Monitor {
         let ends = check.is_some_and(|check| check.check.ends());
         let mut events = Vec::new();
         if let Some(check) = check.or(self.checks.values().next()) {
-            let policy = self.shared.policy_of(check, subject, Nature::Local, now);
+            let policy = self.shared.policy_of(check, subject, Nature::Local, None, now);
             let over = Observation {
                 subject: subject.clone(),
                 at: now,

@@ -3,6 +3,7 @@
 
 mod digesting;
 mod listing;
+pub mod rows;
 mod saying;
 pub use listing::COVERAGE_REDUCED;
 pub mod look;
@@ -296,7 +297,7 @@ impl Monitor {
         });
         for (subject, check, nature) in due {
             let Some(state) = self.shared.state(&subject) else { continue };
-            let policy = self.shared.policy_of(&check, &subject, nature, now);
+            let policy = self.shared.policy_of(&check, &subject, nature, None, now);
             let (alerts, events) = alert::step(&state.alerts, Input::Tick, &policy, now);
             if alerts == state.alerts {
                 continue;
@@ -320,7 +321,7 @@ impl Monitor {
                     continue;
                 };
                 let Some(check) = self.checks.get(&subject.check) else { continue };
-                let people = state.people(subject, check.kind.name);
+                let people = state.people(subject, check.kind.name, &check.hand_on);
                 let nature = live.nature(check);
                 let policy = self.shared.ticking(check, people, now);
                 if let Some(deadline) = alert::next_deadline(&of.alerts, &policy) {
@@ -502,6 +503,11 @@ impl Monitor {
         };
         if let Some((trigger, asker)) = live.rerun.take() {
             self.start(&ended.subject, trigger, asker);
+        }
+        if ended.told {
+            let same = |one: &&Subject| one.check == ended.subject.check;
+            let all: Vec<Subject> = self.live.keys().filter(same).cloned().collect();
+            all.iter().for_each(|one| self.start(one, Trigger::Change, None));
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use attestd_core::{
 use tracing::Instrument;
 
 use super::look;
+use super::rows;
 use super::shared::{Memory, Shared, fingerprint};
 use crate::config::ConfiguredCheck;
 use crate::limits;
@@ -51,6 +52,14 @@ pub struct Ended {
     pub unseen: Option<bool>,
     /// Until when a maintenance window pauses it.
     pub paused: Option<Timestamp>,
+    /// Whether it told something that others of its check may hang on.
+    pub told: bool,
+}
+
+impl Ended {
+    fn without_look(subject: &Subject, paused: Option<Timestamp>) -> Ended {
+        Ended { subject: subject.clone(), unseen: None, paused, told: false }
+    }
 }
 
 impl Job {
@@ -80,7 +89,7 @@ async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
         Trigger::Slot => match due_now(shared, job) {
             Some(due) => Some(due),
             // The clock stepped back meanwhile: it is not due any more.
-            None => return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: None }),
+            None => return Ok(Ended::without_look(&job.subject, None)),
         },
         _ => None,
     };
@@ -95,7 +104,7 @@ async fn performed(shared: &Shared, job: &Job) -> Result<Ended, StoreError> {
             let next = job.check.schedule.next_after(latest);
             one_range(shared, job, &slot, Why::Paused, Some(name), next).await?;
         }
-        return Ok(Ended { subject: job.subject.clone(), unseen: None, paused: Some(until) });
+        return Ok(Ended::without_look(&job.subject, Some(until)));
     }
     let slot = due.map(|due| *job.slot.get_or_init(|| due.latest));
     let (began, began_at) = (shared.clock.uptime(), shared.clock.now());
@@ -204,8 +213,15 @@ async fn commit(
     let observation =
         Observation { subject: job.subject.clone(), at: now, trigger: job.trigger, slot, outcome };
     let alerts = state.as_ref().map(|state| state.alerts.clone()).unwrap_or_default();
-    let policy = shared.policy_of(&job.check, &job.subject, job.nature(), now);
-    let (next_alerts, events) = alert::step(&alerts, Input::Observed(&observation), &policy, now);
+    let judged = observation.outcome.judgement();
+    let policy = shared.policy_of(&job.check, &job.subject, job.nature(), judged, now);
+    let (next_alerts, mut events) =
+        alert::step(&alerts, Input::Observed(&observation), &policy, now);
+    if let Some(changed) = rows::changed(job, memory, &observation.outcome, now) {
+        let answers = shared.answers(judged, &policy.people.order);
+        events.push(changed.record(shared, &job.subject, answers).await?);
+    }
+    let told = rows::tell(shared, job, memory, &observation.outcome, now).await?;
     let promised = state.as_ref().and_then(|state| state.next);
     let schedule = &job.check.schedule;
     let next = match slot {
@@ -269,7 +285,7 @@ async fn commit(
         .expect("nothing panics while it holds this lock")
         .insert(job.subject.clone(), memory);
     tracing::debug!(subject = %job.subject, status = status.as_str(), "Run ended.");
-    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen), paused: None })
+    Ok(Ended { subject: job.subject.clone(), unseen: Some(unseen), paused: None, told })
 }
 
 fn judged(

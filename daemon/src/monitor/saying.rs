@@ -35,7 +35,8 @@ impl Monitor {
         };
         let Saying { said, note, document, user } = saying;
         let at = self.shared.clock.now();
-        let attested = Attested { at, subject: subject.clone(), said, note, user };
+        let (of, user) = (subject.clone(), Some(user));
+        let attested = Attested { at, subject: of, said, note, user, rows: None };
         let record = Record::Attested(Box::new(attested));
         let blobs = document.into_iter().collect();
         let index = match self.shared.commit(Draft { record, blobs }).await {

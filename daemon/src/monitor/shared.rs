@@ -14,7 +14,9 @@ use attestd_core::state::SubjectState;
 use attestd_core::statement::Statement;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, between, trust};
-use attestd_core::{CheckId, Evidence, Nature, Subject, TargetName, Timestamp};
+use attestd_core::{
+    CheckId, Evidence, Judgement, Nature, PersonId, Subject, TargetName, Timestamp,
+};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::ConfiguredCheck;
@@ -125,17 +127,31 @@ impl Shared {
         self.state(subject).map(|state| state.alerts).unwrap_or_default()
     }
 
-    /// How a subject's alerts are told, from `now` on.
+    /// How a subject's alerts are told, from `now` on; `judged` says who answers for it, where that was seen just now.
     pub fn policy_of(
         &self,
         check: &ConfiguredCheck,
         subject: &Subject,
         nature: Nature,
+        judged: Option<&Judgement>,
         now: Timestamp,
     ) -> Policy {
         let mut people = People::default();
-        self.store.read(&mut |state| people = state.people(subject, check.kind.name));
+        self.store.read(&mut |state| {
+            people = state.people(subject, check.kind.name, &check.hand_on);
+            if let Some(judged) = judged {
+                people.order = state.order(&judged.answers, &check.hand_on);
+            }
+        });
         self.policy(check, people, nature, now)
+    }
+
+    /// Who is told of what is judged so, whoever's turn it is: who answers for it, or else who it is handed on to.
+    pub fn answers(&self, judged: Option<&Judgement>, order: &[PersonId]) -> Vec<PersonId> {
+        let mut answers = Vec::new();
+        let of = judged.map(|judged| judged.answers.as_slice()).unwrap_or_default();
+        self.store.read(&mut |state| answers = state.order(of, &[]));
+        if answers.is_empty() { order.to_vec() } else { answers }
     }
 
     /// How alerts are told, from `now` on, about which people did this.

@@ -124,15 +124,16 @@ pub fn covering<'s>(
 }
 
 impl AlertsView {
-    /// The view of `state` at `now`; `order` says who is told of a check, in which order.
+    /// The view of `state` at `now`; `hand_on` says who a check hands on to.
     pub fn of(
         state: &State,
-        order: &dyn Fn(&CheckId) -> Vec<PersonId>,
+        hand_on: &dyn Fn(&CheckId) -> Vec<PersonId>,
         now: Timestamp,
     ) -> AlertsView {
         let mut alerts = Vec::new();
         for (subject, of) in &state.subjects {
-            let order = order(&subject.check);
+            let answers = of.last.as_ref().map(|last| last.answers.as_slice());
+            let order = state.order(answers.unwrap_or_default(), &hand_on(&subject.check));
             let open = of.alerts.0.values();
             alerts
                 .extend(open.map(|alert| AlertView::of(state, (subject, of), alert, &order, now)));

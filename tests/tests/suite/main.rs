@@ -21,6 +21,7 @@ mod packs;
 mod people;
 mod power_cut;
 mod registers;
+mod rows;
 mod saying;
 mod simulation;
 mod telemetry_names;

@@ -46,13 +46,16 @@ fn means(change: Change) -> &'static str {
         Change::HandedOn => "nobody took it in time: the next person is told too",
         Change::Resolved => "what it was about was seen, and is well again",
         Change::Retired => "its subject left the configuration",
+        Change::Confirmed => {
+            "a row of a register says something else was done, which was recorded: told once, and no alert"
+        }
         Change::Restated => "it fires, which this destination was not told, or not so",
         Change::Canary => "no alert: a test of whether what is told arrives",
         Change::Digest => unreachable!("people alone are told so"),
     }
 }
 
-const CHANGES: [Change; 10] = [
+const CHANGES: [Change; 11] = [
     Change::Opened,
     Change::Worsened,
     Change::Eased,
@@ -61,6 +64,7 @@ const CHANGES: [Change; 10] = [
     Change::HandedOn,
     Change::Resolved,
     Change::Retired,
+    Change::Confirmed,
     Change::Restated,
     Change::Canary,
 ];

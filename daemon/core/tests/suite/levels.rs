@@ -93,6 +93,7 @@ fn state(told: &str, so: &str, route: Route) -> (State, Vec<Record>) {
                 severity: finding.severity,
                 tier: finding.tier,
                 worst: finding.severity,
+                answers: Vec::new(),
                 not_yet: Vec::new(),
             }),
             waits_since: None,

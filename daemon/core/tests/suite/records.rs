@@ -12,7 +12,7 @@ use attestd_core::record::{
     Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
     Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
 };
-use attestd_core::statement::{Said, What};
+use attestd_core::statement::{Rows, Said, What};
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
     Component, DestinationName, Evidence, Finding, FindingCode, Judgement, Means, Reason, Severity,
@@ -121,6 +121,7 @@ fn alerts() -> BoxedStrategy<Alerts> {
                 severity: worst,
                 tier: finding.tier,
                 worst,
+                answers: Vec::new(),
                 not_yet: Vec::new(),
             }),
             finding,
@@ -146,6 +147,7 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
         Change::HandedOn,
         Change::Resolved,
         Change::Retired,
+        Change::Confirmed,
     ]);
     let to = (destination(), any::<u64>())
         .prop_map(|(destination, sequence)| Addressed { destination, sequence });
@@ -163,6 +165,7 @@ fn events() -> BoxedStrategy<Vec<AlertEvent>> {
             muted: to.is_empty(),
             with: number.map(|_| "sam".parse().expect("an id")),
             taken_until: number.map(|_| since),
+            answers: number.iter().map(|_| "sam".parse().expect("an id")).collect(),
             not_yet: number.iter().map(|_| "alex".parse().expect("an id")).collect(),
             labels,
             to,
@@ -448,9 +451,13 @@ fn of_few_fields() -> BoxedStrategy<Record> {
                         link: Some(a),
                         expires: None,
                         version: more.clone(),
+                        row: more.is_some(),
                     };
-                    let user = by;
-                    Record::Attested(Box::new(Attested { at, subject, said, note: more, user }))
+                    let (user, after) = (Some(by), serde_json::json!({ "by": "ada" }));
+                    let before = serde_json::Value::Null;
+                    let rows = more.is_some().then_some(Rows { before, after });
+                    let attested = Attested { at, subject, said, note: more, user, rows };
+                    Record::Attested(Box::new(attested))
                 }
             }
         })

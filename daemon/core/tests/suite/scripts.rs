@@ -312,6 +312,7 @@ impl World {
                 assert!(between(well, now) >= self.keep, "resolved before its keep: {script:?}");
             }
             Change::Retired => assert!(retiring, "{script:?}"),
+            Change::Confirmed => panic!("no row is looked at: {script:?}"),
             Change::HandedOn => panic!("there is nobody to hand it on to: {script:?}"),
             Change::Restated | Change::Digest | Change::Canary => {
                 panic!("not the machine\'s: {script:?}")

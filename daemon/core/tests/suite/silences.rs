@@ -222,9 +222,9 @@ impl World {
                 assert_eq!(finding.severity, severity, "{script:?}");
                 assert!(taken.is_none(), "who took it is not left alone: {script:?}");
             }
-            Change::Resolved | Change::Retired => {}
+            Change::Resolved | Change::Retired | Change::Confirmed => {}
             Change::Restated | Change::Digest | Change::Canary => {
-                panic!("not the machine\'s: {script:?}")
+                panic!("not the machine's: {script:?}")
             }
         }
         if change == Change::HandedOn {

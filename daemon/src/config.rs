@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestd_checks::registry;
+use attestd_core::alert::{People, Policy};
 use attestd_core::event::Labels;
 use attestd_core::maintenance::Window;
 use attestd_core::schedule::Schedule;
 use attestd_core::settings::{Problem, Problems, did_you_mean};
+use attestd_core::time::after;
 use attestd_core::{
-    Assertion, Check, CheckId, CheckKind, Context, PersonId, Settings, check::Deadline,
+    Assertion, Check, CheckId, CheckKind, Context, Nature, PersonId, Settings, Severity, Timestamp,
+    check::Deadline,
 };
 use toml::de::DeTable;
 
@@ -91,6 +94,38 @@ pub struct ConfiguredCheck {
     pub labels: Labels,
     /// Who is told, in this order, where one waits for the other (A3).
     pub hand_on: Vec<PersonId>,
+}
+
+impl ConfiguredCheck {
+    /// How alerts about its targets are told, from `now` on, about which people did this.
+    pub fn policy(
+        &self,
+        people: People,
+        nature: Nature,
+        now: Timestamp,
+        network_down: bool,
+    ) -> Policy {
+        let (not_seen_fires_at, not_seen_severity) = match nature {
+            Nature::PublicRegister => (after(now, limits::NOT_SEEN_PUBLIC), Severity::Notice),
+            Nature::Local | Nature::Remote => {
+                let slots = self.schedule.nth_after(now, 3);
+                (slots.max(after(now, limits::NOT_SEEN_MIN)), Severity::Warning)
+            }
+        };
+        Policy { not_seen_fires_at, not_seen_severity, ..self.ticking(people, now, network_down) }
+    }
+
+    /// How they are told while nothing is looked at: all that moves then, without asking the schedule.
+    pub fn ticking(&self, people: People, now: Timestamp, network_down: bool) -> Policy {
+        Policy {
+            hold: self.hold,
+            keep: self.keep,
+            not_seen_fires_at: now,
+            not_seen_severity: Severity::Warning,
+            network_down,
+            people: People { order: self.hand_on.clone(), ..people },
+        }
+    }
 }
 
 /// Why there is no configuration.

@@ -23,6 +23,7 @@ pub mod problems;
 pub mod reminders;
 pub mod rules;
 pub mod serve;
+pub mod simulate;
 pub mod systemd;
 pub mod telemetry;
 pub mod telling;

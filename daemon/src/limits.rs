@@ -52,3 +52,9 @@ pub const DOCUMENT_MAX: usize = 16 * 1024 * 1024;
 pub const CONTROL_ANSWER_MAX: usize = 64 * 1024 * 1024;
 /// History entries told at once.
 pub const HISTORY_MAX: usize = 10_000;
+/// A simulation plays a subject's slots no closer together than this: what is looked at each minute is decided by dates.
+pub const PLAYED_EVERY: Duration = Duration::from_secs(3_600);
+/// How far ahead a simulation plays where nothing is said: a year, and the lead times of its end.
+pub const FORESEEN: Duration = Duration::from_secs(400 * 86_400);
+/// The furthest: the dated rules that ship are not known for longer.
+pub const FORESEEN_MAX: Duration = Duration::from_secs(5 * 366 * 86_400);

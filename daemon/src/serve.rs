@@ -100,7 +100,13 @@ impl Daemon {
         let (files_tx, files_rx) = watch::channel(BTreeSet::new());
         let (progress_tx, progress) = watch::channel(clock.uptime());
         let due = Arc::new(Notify::new());
-        let ends = Ends { due: due.clone(), inbox, files: files_tx, progress: progress_tx };
+        let ends = Ends {
+            due: due.clone(),
+            inbox,
+            files: files_tx,
+            progress: progress_tx,
+            sweep: limits::SWEEP,
+        };
         let monitor = Monitor::new(shared.clone(), checks.clone(), ends);
         let monitoring = tokio::spawn(monitor.run(stop_monitor.clone()));
 

@@ -12,7 +12,7 @@ use attestd_core::{
 };
 use clap::{Args, Subcommand};
 
-use super::{show_alerts, status, when};
+use super::{show, show_alerts, status, when};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::{Answer, Request, client};
@@ -133,8 +133,8 @@ pub struct End {
 pub fn alerts(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let view = view(path)?;
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&view)?),
-        false => print!("{}", show_alerts::alerts(&view)),
+        true => show::json(&view)?,
+        false => show::out(show_alerts::alerts(&view)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -184,8 +184,8 @@ pub fn accept(path: &Path, accept: Accept, json: bool) -> anyhow::Result<ExitCod
 fn list(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let view = view(path)?;
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&view.silences)?),
-        false => print!("{}", show_alerts::silences(&view, today(view.at))),
+        true => show::json(&view.silences)?,
+        false => show::out(format_args!("{}", show_alerts::silences(&view, today(view.at)))),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -212,7 +212,7 @@ fn at_rest(config: &Config) -> anyhow::Result<AlertsView> {
 fn ask(path: &Path, wish: Wish) -> anyhow::Result<ExitCode> {
     let config = status::load(path)?;
     match client::ask(&config.control_socket, &Request::Act(Box::new(wish)))? {
-        Some(Answer::Acted(said)) => println!("{}", super::show::clean(&said)),
+        Some(Answer::Acted(said)) => show::line(super::show::clean(&said)),
         Some(_) => anyhow::bail!("the running daemon answered something else"),
         None => anyhow::bail!("no daemon is running: only it can record who did what, and why"),
     }

@@ -13,7 +13,7 @@ use attestd_storage::note::Verifier;
 use attestd_storage::{SledStore, backup};
 
 use super::signed::{Signature, signed};
-use super::status;
+use super::{show, status};
 use crate::clock::SystemClock;
 use crate::control::{Request, client};
 use crate::serve;
@@ -24,13 +24,13 @@ pub fn backup(path: &Path, into: &Path) -> anyhow::Result<ExitCode> {
     let Signature { note, key, .. } = signed(&config)?.1;
     let copied = backup::backup(&config.state_directory, note.as_bytes(), &key, into)?;
     let verified = backup::verify(into, Some(&key)).context("the backup does not verify")?;
-    println!(
+    show::line(format_args!(
         "{} records and {} blobs are in {}, and verified.\n\
          The signing key is not in it. Keep this verifier key apart from it:\n{key}",
         verified.head.size,
         copied.blobs,
         into.display()
-    );
+    ));
     for sha256 in &copied.rotten {
         eprintln!("The blob {sha256} no longer matches its name, and was left out.");
     }
@@ -61,14 +61,16 @@ pub fn restore(path: &Path, from: &Path, key: Option<&Verifier>) -> anyhow::Resu
     drop(opened);
     KeyDirectory(config.key_directory.clone()).set_aside(&verified.origin)?;
     backup::finish(&part, store)?;
-    println!(
+    show::line(format_args!(
         "{} records were restored to {}; the first of the new origin names the old one. \
          `attestd run` goes on from there.",
         verified.head.size,
         store.display()
-    );
+    ));
     if key.is_none() {
-        println!("The key that came with the backup was believed; --key holds it against another.");
+        show::line(
+            "The key that came with the backup was believed; --key holds it against another.",
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -32,10 +32,10 @@ pub fn run(path: &Path, subject: &Subject, explain: bool, json: bool) -> anyhow:
         }
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&checked)?);
+        show::json(&checked)?;
     } else {
         for checked in &checked {
-            print!("{}", show_one(checked, explain));
+            show::out(show_one(checked, explain));
         }
     }
     Ok(ExitCode::from(plugin_code(checked.iter().map(|checked| checked.view.plugin_code()))))

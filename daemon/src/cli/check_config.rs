@@ -13,7 +13,11 @@ pub fn run(path: &Path) -> ExitCode {
         Ok(config) => {
             eprint!("{}", problems::show(path, &config.text, &config.warnings, show::colour()));
             let s = if config.checks.len() == 1 { "" } else { "s" };
-            println!("{} is good: {} check{s}.", path.display(), config.checks.len());
+            show::line(format_args!(
+                "{} is good: {} check{s}.",
+                path.display(),
+                config.checks.len()
+            ));
             ExitCode::SUCCESS
         }
         Err(ConfigError::Wrong { path, text, problems }) => {

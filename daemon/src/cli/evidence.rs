@@ -94,8 +94,8 @@ pub(super) fn run(config: &Path, evidence: Evidence, json: bool) -> anyhow::Resu
             };
             let manifest = export(&config, &wish, &out)?;
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&manifest)?),
-                false => print!("{}", exported(&manifest, &out)),
+                true => show::json(&manifest)?,
+                false => show::out(exported(&manifest, &out)),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -174,8 +174,8 @@ fn verify(pack: &Path, ask: &Ask, replay: bool, json: bool) -> anyhow::Result<Ex
         verdict.replay = evidence::replay(pack, &program);
     }
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&verdict)?),
-        false => print!("{}", lines(&verdict)),
+        true => show::json(&verdict)?,
+        false => show::out(lines(&verdict)),
     }
     Ok(ExitCode::from(code(&verdict)))
 }

@@ -23,9 +23,9 @@ pub fn run(path: &Path, name: &str, json: bool) -> anyhow::Result<ExitCode> {
         registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND))
     {
         if json {
-            println!("{:#}", kind_as_json(kind));
+            show::line(format_args!("{:#}", kind_as_json(kind)));
         } else {
-            print!("{}", of_kind(kind));
+            show::out(of_kind(kind));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -45,9 +45,9 @@ pub fn run(path: &Path, name: &str, json: bool) -> anyhow::Result<ExitCode> {
     };
     let now = SystemClock::new().now();
     if json {
-        println!("{:#}", check_as_json(check, now));
+        show::line(format_args!("{:#}", check_as_json(check, now)));
     } else {
-        print!("{}", of_check(check, now));
+        show::out(of_check(check, now));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,9 +40,9 @@ pub fn run(
         None => at_rest(&config, HistoryQuery { subject, from, to, limit: limit + 1 })?,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&view.entries)?);
+        show::json(&view.entries)?;
     } else {
-        println!("{}", table(&view.entries));
+        show::line(table(&view.entries));
     }
     if view.more {
         eprintln!(

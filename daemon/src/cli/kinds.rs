@@ -15,7 +15,7 @@ pub fn run(json: bool) -> ExitCode {
             serde_json::json!({ "name": kind.name, "summary": kind.summary, "every": kind.every, "findings": codes })
         };
         let kinds: Vec<serde_json::Value> = registry::KINDS.iter().map(kind).collect();
-        println!("{:#}", serde_json::Value::from(kinds));
+        show::line(format_args!("{:#}", serde_json::Value::from(kinds)));
     } else {
         let mut table = show::table(&["KIND", "WATCHES", "LOOKS", "FINDINGS"]);
         for kind in registry::KINDS {
@@ -31,7 +31,7 @@ pub fn run(json: bool) -> ExitCode {
                 Cell::new(kind.findings.len()),
             ]);
         }
-        println!("{table}\n\n  attestd explain KIND says more.");
+        show::line(format_args!("{table}\n\n  attestd explain KIND says more."));
     }
     ExitCode::SUCCESS
 }

@@ -1,5 +1,7 @@
 //! The command line: `attestd --help` is the manual.
 
+#![deny(clippy::print_stdout)] // `show::out`, which knows what to do where nobody reads on
+
 mod alerts;
 mod backup;
 mod canary;
@@ -20,6 +22,7 @@ mod say;
 mod show;
 mod show_alerts;
 mod signed;
+mod simulate;
 mod status;
 mod when;
 
@@ -126,6 +129,14 @@ enum Verb {
     /// Send test alerts, say that one was seen, and show when each destination last had one
     #[command(subcommand)]
     Canary(canary::Canary),
+    /// Show what is to come if nothing changes: what will be told, when, and to whom
+    ///
+    /// Plays every slot ahead with what was seen last, by today's state and configuration.
+    Simulate {
+        /// Until this time: 2027-06-30T00:00:00Z, or in London 2027-06-30 (as it begins) [default: 400 days from now]
+        #[arg(long, value_name = "TIME", value_parser = when::parse)]
+        until: Option<Timestamp>,
+    },
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -234,6 +245,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Canary(canary) => canary::run(&config(), canary, cli.json),
+        Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {
@@ -241,12 +253,16 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Evidence(evidence) => evidence::run(&config(), evidence, cli.json),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "attestd", &mut text);
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
         Verb::Worker => Ok(crate::worker::serve()),
         Verb::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            show::out(String::from_utf8(text)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -49,9 +49,9 @@ pub fn run(path: &Path, outbox: Outbox, json: bool) -> anyhow::Result<ExitCode> 
                 Some(Answer::Discarded(events)) => {
                     let events =
                         if events == 1 { "1 event".to_owned() } else { format!("{events} events") };
-                    println!(
+                    show::line(format_args!(
                         "{events} discarded; a record says so. What still fires is told anew within the hour."
-                    );
+                    ));
                     Ok(ExitCode::SUCCESS)
                 }
                 Some(_) => anyhow::bail!("the running daemon answered something else"),
@@ -80,9 +80,9 @@ fn list(path: &Path, asked: Asked, json: bool) -> anyhow::Result<ExitCode> {
         }
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&queues)?);
+        show::json(&queues)?;
     } else {
-        print!("{}", table(&queues));
+        show::out(table(&queues));
     }
     Ok(ExitCode::SUCCESS)
 }

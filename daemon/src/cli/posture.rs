@@ -46,9 +46,9 @@ pub fn run(
     }
     view.claims.retain(|claim| framework.is_none_or(|of| of.id == claim.assertion.framework));
     if json {
-        println!("{}", serde_json::to_string_pretty(&view)?);
+        show::json(&view)?;
     } else {
-        print!("{}", shown(&view, framework));
+        show::out(shown(&view, framework));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use attestd_checks::registry;
 use attestd_core::Subject;
 
-use super::check;
+use super::{check, show};
 use crate::config;
 use crate::control::CheckedView;
 use crate::view::plugin_code;
@@ -38,10 +38,10 @@ pub fn run(
         checked.extend(runtime.block_on(check::look_at(configured, &subject))?);
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&checked)?);
+        show::json(&checked)?;
     } else {
         for checked in &checked {
-            println!("{}", check::show_one(checked, true));
+            show::line(check::show_one(checked, true));
         }
     }
     Ok(ExitCode::from(plugin_code(checked.iter().map(|checked| checked.view.plugin_code()))))

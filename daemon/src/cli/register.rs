@@ -64,18 +64,21 @@ fn check(path: &Path, file: &Path, sheet: Option<String>) -> anyhow::Result<Exit
         })
         .collect();
     for bad in &bad {
-        println!("{}", show::clean(&bad.reason.message));
+        show::line(show::clean(&bad.reason.message));
     }
     let ignored = &rows.ignored;
     if !ignored.columns.is_empty() {
-        println!("Nothing reads the columns {}.", show::clean(&ignored.columns.join(", ")));
+        show::line(format_args!(
+            "Nothing reads the columns {}.",
+            show::clean(&ignored.columns.join(", "))
+        ));
     }
     if !ignored.rows.is_empty() {
         let numbers: Vec<String> = ignored.rows.iter().map(usize::to_string).collect();
-        println!("Nothing watches the kinds of the rows {}.", numbers.join(", "));
+        show::line(format_args!("Nothing watches the kinds of the rows {}.", numbers.join(", ")));
     }
     let good = rows.rows.len() - bad.len();
-    println!("{good} rows are good, {} have mistakes.", bad.len());
+    show::line(format_args!("{good} rows are good, {} have mistakes.", bad.len()));
     Ok(ExitCode::from(u8::from(!bad.is_empty())))
 }
 
@@ -127,7 +130,7 @@ fn reading(config: &Config) -> anyhow::Result<BTreeSet<String>> {
 fn list(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let (config, view) = rows(path)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&view.subjects)?);
+        show::json(&view.subjects)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = show::table(&["STATUS", "ROW", "OWNER", "DUE", "WHAT"]);
@@ -140,7 +143,7 @@ fn list(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
             Cell::new(show::what(subject)),
         ]);
     }
-    println!("{table}");
+    show::line(table);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -164,7 +167,7 @@ fn due(path: &Path, days: i32, json: bool) -> anyhow::Result<ExitCode> {
             .flatten()
             .map(|(day, subject)| serde_json::json!({ "due": day, "row": subject }))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&flat)?);
+        show::json(&flat)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = show::table(&["WEEK", "DUE", "STATUS", "ROW", "OWNER"]);
@@ -185,12 +188,14 @@ fn due(path: &Path, days: i32, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     match weeks.is_empty() {
-        true => println!("Nothing is due within {days} days."),
-        false => println!("{table}"),
+        true => show::line(format_args!("Nothing is due within {days} days.")),
+        false => show::line(table),
     }
     let unknown = view.subjects.iter().filter(|s| s.due.is_none() && s.unseen.is_some()).count();
     if unknown > 0 {
-        println!("\nOf {unknown} rows it is not known when they are due: `attestd register list`.");
+        show::line(format_args!(
+            "\nOf {unknown} rows it is not known when they are due: `attestd register list`."
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

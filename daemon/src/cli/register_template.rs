@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use attestd_checks::data;
 use attestd_checks::presets::{Elsewhere, Preset, When};
 
+use super::show;
+
 /// What decides which duties apply. What is left out is asked for on a terminal; else it counts as not known, and what
 /// hangs on it is proposed.
 #[derive(Clone, Default, clap::Args)]
@@ -49,7 +51,7 @@ pub fn run(answers: Answers) -> anyhow::Result<ExitCode> {
         true => ask(answers)?,
         false => answers,
     };
-    print!("{}", template(&answers));
+    show::out(template(&answers));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,6 @@
 //! `attestd run`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,11 +52,15 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
         let _ = resource.set(telling::resource(&daemon.origin())); // set once, here
         if std::env::var_os("JOURNAL_STREAM").is_none() {
             settle(&daemon, &stop).await;
-            println!("{}", show::status(&daemon.server().status()));
-            if let Some(key) = daemon.verifier() {
-                println!("  The evidence log is signed with the key {key}");
-            }
-            println!("  Running; Ctrl-C ends it.");
+            let key = daemon.verifier();
+            let key = key.map(|key| format!("  The evidence log is signed with the key {key}\n"));
+            // That nobody reads it is no reason to end.
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}\n{}  Running; Ctrl-C ends it.",
+                show::status(&daemon.server().status()),
+                key.unwrap_or_default()
+            );
         }
         daemon.run(stop, hangup).await?;
         if let Some(spans) = spans {

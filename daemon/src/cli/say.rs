@@ -137,15 +137,19 @@ fn say(
     };
     if json {
         let told = serde_json::json!({ "record": record, "checked": checked });
-        println!("{}", serde_json::to_string_pretty(&told)?);
+        show::json(&told)?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Recorded, as record {record}.");
+    show::line(format_args!("Recorded, as record {record}."));
     for checked in &checked {
         if let Some(due) = checked.view.due {
-            println!("{} is due next by {}.", checked.view.subject, show::date(due));
+            show::line(format_args!(
+                "{} is due next by {}.",
+                checked.view.subject,
+                show::date(due)
+            ));
         }
-        print!("{}", check::show_one(checked, false));
+        show::out(check::show_one(checked, false));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! How things look in a terminal: tables, colours, times, and text from outside made harmless.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use attestd_core::obligation::london;
 use attestd_core::past::Gap;
@@ -12,6 +13,33 @@ use attestd_core::text::plain;
 
 use crate::posture::ClaimsView;
 use crate::view::{FindingView, PastView, PrunedView, StatusView, SubjectView, spell, until};
+
+/// Prints it, as it is. Where nobody reads on (`| head`), that is the end: without a word, and not as if all were well.
+pub fn out(text: impl Display) {
+    let mut stdout = std::io::stdout().lock();
+    let printed = write!(stdout, "{text}").and_then(|()| stdout.flush());
+    if let Err(error) = printed {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(READ_NO_FURTHER);
+        }
+        eprintln!("attestd: printing: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// What a shell says of a program that SIGPIPE ended: 128 and its number.
+const READ_NO_FURTHER: i32 = 141;
+
+/// Prints it, and ends the line.
+pub fn line(text: impl Display) {
+    out(format_args!("{text}\n"));
+}
+
+/// Prints it as JSON.
+pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
 
 /// Whether to colour: only on a terminal, and never with NO_COLOR (https://no-color.org).
 pub fn colour() -> bool {

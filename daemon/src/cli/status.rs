@@ -22,9 +22,9 @@ pub fn run(path: &Path, at: Option<Timestamp>, json: bool) -> anyhow::Result<Exi
     }
     let view = view(&config, at)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&view)?);
+        show::json(&view)?;
     } else {
-        print!("{}", show::status(&view));
+        show::out(show::status(&view));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -125,6 +125,7 @@ pub struct Monitor {
     runs: JoinSet<Result<Ended, StoreError>>,
     jobs: BTreeMap<Subject, Arc<Job>>,
     trusted: bool,
+    sweep: Duration,
     /// When to look around next.
     look_at: Uptime,
     /// When what is so is next held against what was told.
@@ -145,6 +146,8 @@ pub struct Ends {
     pub files: watch::Sender<BTreeSet<PathBuf>>,
     /// When the monitor last got round.
     pub progress: watch::Sender<Uptime>,
+    /// It looks around at least this often: `limits::SWEEP`, but where years are simulated.
+    pub sweep: Duration,
 }
 
 impl Monitor {
@@ -168,6 +171,7 @@ impl Monitor {
             runs: JoinSet::new(),
             jobs: BTreeMap::new(),
             trusted: true,
+            sweep: ends.sweep,
             look_at: Uptime(Duration::ZERO),
             restate_at: Uptime(Duration::ZERO),
             began,
@@ -296,7 +300,7 @@ impl Monitor {
                 let Some(check) = self.checks.get(&subject.check) else { continue };
                 let people = state.people(subject, check.kind.name);
                 let nature = live.nature(check);
-                let policy = self.shared.policy(check, people, nature, now);
+                let policy = self.shared.ticking(check, people, now);
                 if let Some(deadline) = alert::next_deadline(&of.alerts, &policy) {
                     with(subject, check, nature, deadline);
                 }
@@ -307,7 +311,7 @@ impl Monitor {
     /// How long there is nothing to do.
     fn wait(&self) -> Duration {
         let (now, uptime) = (self.shared.clock.now(), self.shared.clock.uptime());
-        let mut wait = limits::SWEEP;
+        let mut wait = self.sweep;
         self.each_deadline(|_, _, _, deadline| wait = wait.min(between(now, deadline)));
         for (_, at) in self.live.values().filter(|live| !live.running).filter_map(|live| live.again)
         {

@@ -295,17 +295,29 @@ fn judged(
         Err(error) => Outcome::Unseen {
             reason: error.reason,
             seen: error.seen.map(|seen| *seen),
-            standing: match (job.nature(), &memory.evidence, last_seen) {
-                (Nature::PublicRegister, Some(evidence), Some(seen_at))
-                    if now.duration_since(seen_at) <= STANDS_MAX =>
-                {
-                    let judgement = look::judge(&job.check, evidence, now).ok();
-                    judgement.map(|judgement| Standing { seen_at, judgement })
+            standing: match (&memory.evidence, last_seen) {
+                (Some(evidence), Some(seen_at)) => {
+                    standing(&job.check, job.nature(), evidence, seen_at, now)
                 }
                 _ => None,
             },
         },
     }
+}
+
+/// What a public register said when it was last read stands for a while after it can no longer be read (F3).
+pub fn standing(
+    check: &ConfiguredCheck,
+    nature: Nature,
+    evidence: &Evidence,
+    seen_at: Timestamp,
+    now: Timestamp,
+) -> Option<Standing> {
+    if nature != Nature::PublicRegister || now.duration_since(seen_at) > STANDS_MAX {
+        return None;
+    }
+    let judgement = look::judge(check, evidence, now).ok()?;
+    Some(Standing { seen_at, judgement })
 }
 
 type Parts = (Option<Evidence>, Option<attestd_core::Judgement>, Option<Reason>, Option<Standing>);

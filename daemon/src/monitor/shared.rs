@@ -13,8 +13,8 @@ use attestd_core::record::{Record, Recorded, Run};
 use attestd_core::state::SubjectState;
 use attestd_core::statement::Statement;
 use attestd_core::store::{Committed, Draft, Store, StoreError};
-use attestd_core::time::{Anchor, Clock, Trust, after, between, trust};
-use attestd_core::{CheckId, Evidence, Nature, Severity, Subject, TargetName, Timestamp};
+use attestd_core::time::{Anchor, Clock, Trust, between, trust};
+use attestd_core::{CheckId, Evidence, Nature, Subject, TargetName, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::ConfiguredCheck;
@@ -143,25 +143,14 @@ impl Shared {
         nature: Nature,
         now: Timestamp,
     ) -> Policy {
-        let (fires_at, severity) = match nature {
-            Nature::PublicRegister => (after(now, limits::NOT_SEEN_PUBLIC), Severity::Notice),
-            Nature::Local | Nature::Remote => {
-                let slots = check.schedule.nth_after(now, 3);
-                (slots.max(after(now, limits::NOT_SEEN_MIN)), Severity::Warning)
-            }
-        };
-        Policy {
-            hold: check.hold,
-            keep: check.keep,
-            not_seen_fires_at: fires_at,
-            not_seen_severity: severity,
-            network_down: self.network_down.load(Ordering::Relaxed),
-            people: People {
-                order: check.hand_on.clone(),
-                working: self.working.clone(),
-                ..people
-            },
-        }
+        let people = People { working: self.working.clone(), ..people };
+        check.policy(people, nature, now, self.network_down.load(Ordering::Relaxed))
+    }
+
+    /// How they are told while nothing is looked at.
+    pub fn ticking(&self, check: &ConfiguredCheck, people: People, now: Timestamp) -> Policy {
+        let people = People { working: self.working.clone(), ..people };
+        check.ticking(people, now, self.network_down.load(Ordering::Relaxed))
     }
 
     /// The people and the maintenance windows of the configuration in force.

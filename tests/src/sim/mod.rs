@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod clock;
+pub mod life;
 pub mod receiver;
 pub mod world;
 

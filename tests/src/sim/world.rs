@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attestd::canary::{self, Way, Ways};
-use attestd::config::{ConfiguredCheck, Person, Retention};
-use attestd::delivery::{Deliveries, Destination, Pace};
-use attestd::housekeeping::Housekeeping;
-use attestd::monitor::shared::Shared;
-use attestd::monitor::{Checks, Ends, Message, Monitor};
-use attestd::own::{self, Conditions};
+use attestd::canary::{Way, Ways};
+use attestd::config::{ConfiguredCheck, Person};
+use attestd::delivery::{Destination, Pace};
+use attestd::limits::SWEEP;
+use attestd::monitor::{Checks, Message};
+use attestd::own::{self};
 use attestd::people::Wish;
 use attestd::rules::Rules;
 use attestd_core::act::Matcher;
@@ -19,25 +18,23 @@ use attestd_core::alert::Alert;
 use attestd_core::check::hex;
 use attestd_core::event::{Route, Takes, alert_id};
 use attestd_core::maintenance::{When, Window};
-use attestd_core::record::{Configured, FORMAT, Record, Restored, Start};
+use attestd_core::record::{Record, Restored};
 use attestd_core::schedule::Schedule;
 use attestd_core::store::{Draft, Store, StoreError};
-use attestd_core::time::{Anchor, Clock, Uptime, after};
+use attestd_core::time::{Clock, after};
 use attestd_core::{
-    BadEvidence, Blob, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence,
-    FindingSpec, Judgement, Look, Means, Nature, PersonId, ProbeError, Reason, Severity, Target,
-    Timestamp, Unseen,
+    BadEvidence, BoxFuture, Check, CheckId, CheckKind, DestinationName, Evidence, FindingSpec,
+    Judgement, Look, Means, Nature, PersonId, ProbeError, Reason, Severity, Target, Timestamp,
+    Unseen,
 };
 use attestd_storage::key::SigningKey;
 use attestd_storage::note::key_name;
 use attestd_storage::{Fault, MemoryStore};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::chance::Chance;
 use super::clock::SimClock;
+use super::life::{Begins, Life};
 use super::receiver::{Receiver, SimAsker, SimEmitter};
 
 /// What is so of a target, at a time.
@@ -222,9 +219,6 @@ fn windows() -> Vec<Window> {
     ]
 }
 
-/// Longer than any simulation: nothing is pruned.
-const FOREVER: Duration = Duration::from_secs(3650 * 86_400);
-
 /// One simulated supplier with its daemon.
 pub struct Simulation {
     /// The clock.
@@ -251,20 +245,6 @@ pub struct Simulation {
     pub checks: Vec<&'static str>,
     world: Arc<World>,
     life: Option<Life>,
-}
-
-struct Life {
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-    monitoring: JoinHandle<Result<(), StoreError>>,
-    deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
-    keeping: JoinHandle<()>,
-    testing: JoinHandle<()>,
-    told: Arc<Notify>,
-    due: Arc<Notify>,
-    tell: mpsc::Sender<Message>,
-    _files: watch::Receiver<BTreeSet<std::path::PathBuf>>,
-    _progress: watch::Receiver<attestd_core::time::Uptime>,
 }
 
 impl Simulation {
@@ -332,35 +312,8 @@ impl Simulation {
     pub async fn start(&mut self) -> Result<(), StoreError> {
         self.lives += 1;
         let store: Arc<dyn Store> = self.store.clone();
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
-        let mut anchor = None;
-        store.read(&mut |state| anchor = state.trusted_at);
-        let (uptime, boot) = (Uptime(Duration::ZERO), String::new());
-        let anchor = anchor.map(|at| Anchor { at, uptime, boot });
-        let shared = Shared::new(clock.clone(), store.clone(), conditions.clone(), 4, anchor);
-        let shared = Arc::new(shared);
-        let mut origin = String::new();
-        store.read(&mut |state| origin.clone_from(&state.origin));
-        if origin.is_empty() {
-            ORIGIN.clone_into(&mut origin);
-        }
-        let start = Start {
-            format: FORMAT,
-            origin,
-            at: clock.now(),
-            uptime: clock.uptime(),
-            boot: clock.boot().to_owned(),
-            version: String::new(),
-            binary: String::new(),
-            data: BTreeMap::new(),
-            clock: shared.trust(),
-        };
-        shared.commit(Draft { record: Record::Start(Box::new(start)), blobs: vec![] }).await?;
         let here = |(id, _, _): &&(&str, &str, bool)| self.checks.contains(id);
-        let mut checks: Checks = CHECKS.iter().filter(here).map(|c| self.check(c)).collect();
-        let own = own::check(conditions, Vec::new());
-        checks.insert(own.id.clone(), own);
+        let checks: Checks = CHECKS.iter().filter(here).map(|c| self.check(c)).collect();
         let mut routes = vec![Route::new(Simulation::destination(), Takes::Everything)];
         if self.second.is_some() {
             let mut second = Route::new(Simulation::second(), Takes::Everything);
@@ -371,29 +324,6 @@ impl Simulation {
         if self.mailbox.is_some() {
             routes.push(Route::new(Simulation::mailbox(), Takes::ForPeople));
         }
-        let named = CHECKS.iter().map(|(id, _, _)| ((*id).to_owned(), KIND.name.to_owned()));
-        let (blob, kinds) = (Blob::new(&b"# simulated\n"[..]), named.collect());
-        let configured = Configured {
-            at: clock.now(),
-            config: blob.sha256.clone(),
-            checks: kinds,
-            labels: BTreeMap::new(),
-            routes,
-            assertions: Vec::new(),
-            before: None,
-        };
-        let configured = Record::Configured(Box::new(configured));
-        let configured = shared.commit(Draft { record: configured, blobs: vec![blob] }).await?;
-        shared.config.store(configured.index, std::sync::atomic::Ordering::Relaxed);
-        let (due, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let (tell, inbox) = mpsc::channel(64);
-        let (files, files_rx) = watch::channel(BTreeSet::new());
-        let (progress, progress_rx) = watch::channel(clock.uptime());
-        let told = shared.told.clone();
-        shared.follow(Rules { people: people(), windows: self.windows.clone() });
-        let monitor =
-            Monitor::new(shared.clone(), checks, Ends { due: due.clone(), inbox, files, progress });
-        let mut deliveries = Deliveries::new(store.clone(), clock, self.chance.draw());
         let destination = |(name, receiver): (DestinationName, &Arc<Receiver>)| Destination {
             name,
             emitter: Arc::new(SimEmitter { receiver: receiver.clone(), store: store.clone() }),
@@ -403,48 +333,21 @@ impl Simulation {
         let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
         let mailbox = self.mailbox.iter().map(|receiver| (Simulation::mailbox(), receiver));
         let all = [first].into_iter().chain(second).chain(mailbox);
-        deliveries.serve(all.map(destination).collect()).await;
-        let deliveries = Arc::new(tokio::sync::Mutex::new(deliveries));
-        let (_, retention) = watch::channel(Retention { history: FOREVER, evidence: None });
-        let housekeeping = Housekeeping {
-            shared: shared.clone(),
-            deliveries: deliveries.clone(),
-            monitor: tell.clone(),
-            state_directory: "/nowhere".into(),
-            retention,
-            progress: progress_rx.clone(),
-        };
-        let stops = stop.clone();
-        let keeps = self.second.is_some();
-        let keeping = tokio::spawn(async move {
-            if keeps {
-                housekeeping.run(stops).await;
-            }
-        });
         let asker = Arc::new(SimAsker(self.receiver.clone()));
-        let ways = Ways::from([(Simulation::destination(), Way::Asked(asker))]);
-        let (_, ways) = watch::channel(Arc::new(ways));
-        let (canaries, stops) = (self.canaries, stop.clone());
-        let told_of = (shared.clone(), tell.clone());
-        let testing = tokio::spawn(async move {
-            if canaries {
-                canary::run(told_of.0, ways, told_of.1, stops).await;
-            }
-        });
-        let monitoring = tokio::spawn(monitor.run(stop.clone()));
-        self.life = Some(Life {
-            shared,
-            stop,
-            monitoring,
-            deliveries,
-            keeping,
-            testing,
-            told,
-            due,
-            tell,
-            _files: files_rx,
-            _progress: progress_rx,
-        });
+        let asked = (Simulation::destination(), Way::Asked(asker));
+        let begins = Begins {
+            checks,
+            text: "# simulated\n".to_owned(),
+            routes,
+            rules: Rules { people: people(), windows: self.windows.clone() },
+            destinations: all.map(destination).collect(),
+            ways: Ways::from_iter(self.canaries.then_some(asked)),
+            keeps: self.second.is_some(),
+            sweep: SWEEP,
+            seed: self.chance.draw(),
+        };
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        self.life = Some(Life::begin(clock, store.clone(), begins).await?);
         Ok(())
     }
 
@@ -478,8 +381,8 @@ impl Simulation {
                 continue;
             };
             tokio::select! {
-                () = tokio::time::sleep(step) => if !self.chance.one_in(4) { life.due.notify_one() },
-                () = life.told.notified() => life.deliveries.lock().await.wake(),
+                () = tokio::time::sleep(step) => if !self.chance.one_in(4) { life.tick() },
+                () = life.told() => {}
             }
         }
     }
@@ -493,14 +396,8 @@ impl Simulation {
 
     /// The daemon dies at once; what the next one finds is what is on the disk.
     pub async fn crash(&mut self) {
-        if let Some(mut life) = self.life.take() {
-            life.keeping.abort();
-            life.testing.abort();
-            if !life.monitoring.is_finished() {
-                life.monitoring.abort();
-                let _ = (&mut life.monitoring).await; // it was aborted
-            }
-            life.deliveries.lock().await.stop().await;
+        if let Some(life) = self.life.take() {
+            life.crash().await;
         }
         let survives = self.chance.one_in(2);
         self.store = Arc::new(self.store.crash(survives));
@@ -508,14 +405,8 @@ impl Simulation {
 
     /// The daemon stops in good order.
     pub async fn stop(&mut self) {
-        if let Some(mut life) = self.life.take() {
-            life.stop.cancel();
-            let ended = (&mut life.monitoring).await.expect("the monitor does not panic");
-            life.deliveries.lock().await.stop().await;
-            let _ = (&mut life.keeping).await; // it was cancelled
-            let _ = (&mut life.testing).await; // so was this
-            drop(life.tell);
-            ended.expect("the store can be written");
+        if let Some(life) = self.life.take() {
+            life.stop().await;
         }
         self.store = Arc::new(self.store.crash(true));
     }

@@ -47,6 +47,18 @@ fn store_at_rest() -> TempDir {
 }
 
 #[test]
+fn who_reads_no_further_ends_it_without_a_word_and_without_a_pass() {
+    let directory = store_at_rest();
+    for verb in [&["history"][..], &["status"], &["kinds"], &["man"], &["history", "--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader); // as `| head` does, once it has enough
+        let said = program::command(directory.path(), verb).stdout(writer).output();
+        let said = program::said(said.expect("the program starts"));
+        assert_eq!((said.code, said.err.as_str()), (Some(141), ""), "{verb:?}");
+    }
+}
+
+#[test]
 fn history_at_rest_is_told_newest_first() {
     let directory = store_at_rest();
     let said = program::run(directory.path(), &["history"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use attestd::config::ConfiguredCheck;
 use attestd::delivery::{Deliveries, Destination, EmitError, Emitter, Pace};
+use attestd::limits::SWEEP;
 use attestd::monitor::shared::Shared;
 use attestd::monitor::{Checks, Ends, Monitor};
 use attestd::own::{self, Conditions};
@@ -123,7 +124,7 @@ async fn mails(hours: u64, dark: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Vec
     let (_tell, inbox) = mpsc::channel(64);
     let (files, _files) = watch::channel(BTreeSet::new());
     let (progress, _progress) = watch::channel(clock.uptime());
-    let monitor = Monitor::new(shared, checks, Ends { due, inbox, files, progress });
+    let monitor = Monitor::new(shared, checks, Ends { due, inbox, files, progress, sweep: SWEEP });
     let monitoring = tokio::spawn(monitor.run(stop.clone()));
     let mut deliveries = Deliveries::new(store, dynamic, 7);
     let emitter = Arc::new(Mailbox::default());

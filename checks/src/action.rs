@@ -214,7 +214,11 @@ impl Check for Action {
         };
         let people = row.owner.iter().chain(&row.deputy).cloned();
         let judgement = Judgement::new(judging.findings, judging.unseen);
-        Ok(judgement.due(due.and_then(end_of)).answers(people))
+        let title = match row.not_applicable {
+            Some(_) => "review whether it applies",
+            None => "action",
+        };
+        Ok(judgement.due(due.and_then(end_of)).answers(people).titled(title))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

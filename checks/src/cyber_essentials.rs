@@ -212,7 +212,12 @@ impl Check for CyberEssentials {
             }
         }
         let people = facts.row.owner.iter().chain(&facts.row.deputy).cloned();
-        Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people))
+        let title = match facts.level {
+            Level::Basic => "Cyber Essentials",
+            Level::Plus => "Cyber Essentials Plus",
+        };
+        let judgement = Judgement::new(judging.findings, judging.unseen).titled(title);
+        Ok(judgement.due(due).answers(people))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

@@ -14,9 +14,11 @@ use crate::obligation::presets::Obligations;
 pub const FILES: &[(&str, &str)] = &[
     ("actions.toml", include_str!("../data/actions.toml")),
     ("bank_holidays.toml", include_str!("../data/bank_holidays.toml")),
+    ("cyber_alerts.toml", include_str!("../data/cyber_alerts.toml")),
     ("cyber_essentials.toml", include_str!("../data/cyber_essentials.toml")),
     ("dspt.toml", include_str!("../data/dspt.toml")),
     ("ico.toml", include_str!("../data/ico.toml")),
+    ("incidents.toml", include_str!("../data/incidents.toml")),
     ("obligations.toml", include_str!("../data/obligations.toml")),
 ];
 
@@ -37,6 +39,13 @@ pub fn working_days() -> &'static WorkingDays {
     static DAYS: LazyLock<WorkingDays> =
         LazyLock::new(|| WorkingDays::but(built_in::<BankHolidays>("bank_holidays.toml").days));
     &DAYS
+}
+
+/// How lists of cyber alerts are read.
+pub fn cyber_alerts() -> &'static crate::cyber_alerts::rules::Rules {
+    static DATA: LazyLock<crate::cyber_alerts::rules::Rules> =
+        LazyLock::new(|| built_in("cyber_alerts.toml"));
+    &DATA
 }
 
 /// The rules of Cyber Essentials.
@@ -60,6 +69,13 @@ pub fn obligations() -> &'static Obligations {
 /// By when actions must be closed.
 pub fn actions() -> &'static crate::action::Rules {
     static DATA: LazyLock<crate::action::Rules> = LazyLock::new(|| built_in("actions.toml"));
+    &DATA
+}
+
+/// Whom an incident is to be told.
+pub fn incidents() -> &'static crate::incident::rules::Rules {
+    static DATA: LazyLock<crate::incident::rules::Rules> =
+        LazyLock::new(|| built_in("incidents.toml"));
     &DATA
 }
 

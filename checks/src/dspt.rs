@@ -343,7 +343,7 @@ impl Check for Dspt {
                 }
             }
         }
-        Ok(Judgement::new(findings, unseen).due(due))
+        Ok(Judgement::new(findings, unseen).due(due).titled("DSPT publication"))
     }
 
     fn explain(&self, evidence: &Evidence) -> String {

@@ -208,7 +208,8 @@ impl Check for IcoRegistration {
             Ok((row, end)) => {
                 findings.extend(judge_end(end, today));
                 findings.extend(self.judge_name(row));
-                Ok(Judgement::new(findings, Vec::new()).due(end_of(end)))
+                let judgement = Judgement::new(findings, Vec::new()).due(end_of(end));
+                Ok(judgement.titled("data protection fee"))
             }
         }
     }

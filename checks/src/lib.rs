@@ -3,6 +3,7 @@
 pub mod action;
 pub mod certificate;
 pub mod controls;
+pub mod cyber_alerts;
 pub mod cyber_essentials;
 pub mod data;
 pub mod dspt;
@@ -11,6 +12,7 @@ pub mod fhir_endpoint;
 mod fixtures;
 pub mod foreign;
 pub mod ico_registration;
+pub mod incident;
 pub mod look;
 pub mod mail_domain;
 pub mod obligation;

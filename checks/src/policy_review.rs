@@ -305,7 +305,8 @@ impl Check for PolicyReview {
             Done::On(last) => {
                 self.judge_review(&facts, last, today, &mut findings);
                 let due = end_of(self.due(&facts, last));
-                return Ok(Judgement::new(findings, unseen).due(due));
+                let judgement = Judgement::new(findings, unseen).due(due);
+                return Ok(judgement.titled("policy review"));
             }
         }
         Ok(Judgement::new(findings, unseen))

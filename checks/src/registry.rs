@@ -6,6 +6,7 @@ use attestd_core::CheckKind;
 pub const KINDS: &[&CheckKind] = &[
     &crate::action::KIND,
     &crate::certificate::KIND,
+    &crate::cyber_alerts::KIND,
     &crate::cyber_essentials::KIND,
     &crate::dspt::KIND,
     &crate::fhir_endpoint::KIND,

@@ -199,7 +199,7 @@ impl Check for SecurityTxt {
             }
             Err(reason) => unseen.push(Unseen { component: None, reason }),
         }
-        Ok(Judgement::new(findings, unseen).due(due))
+        Ok(Judgement::new(findings, unseen).due(due).titled("security.txt expires"))
     }
 
     fn thresholds(&self) -> Vec<String> {

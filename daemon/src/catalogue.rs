@@ -1,27 +1,35 @@
-//! Every finding there can be: those of the kinds, of the daemon's own check, and of core.
+//! Every finding there can be: those of the kinds, of the built-in checks, and of core.
 
 use std::collections::BTreeMap;
 
-use attestd_checks::registry;
+use attestd_checks::{incident, registry};
 use attestd_core::alert::NOT_SEEN;
-use attestd_core::{FindingKey, FindingSpec};
+use attestd_core::calendar::ENTRY;
+use attestd_core::{CheckKind, FindingKey, FindingSpec};
 use serde_json::Value;
 
 use crate::delivery::sentence::Sentence;
 use crate::monitor::COVERAGE_REDUCED;
 use crate::own;
 
+/// The kinds that nobody configures: their checks are always there, and called as they are.
+pub const BUILT_IN: [&CheckKind; 2] = [&own::KIND, &incident::KIND];
+
+/// A kind by its name, built in or not.
+pub fn kind(name: &str) -> Option<&'static CheckKind> {
+    registry::kind(name).or_else(|| BUILT_IN.into_iter().find(|kind| kind.name == name))
+}
+
 /// The catalogue's row for a code of a kind.
 pub fn spec(kind: &str, code: &str) -> Option<&'static FindingSpec> {
-    static CORE: [&FindingSpec; 2] = [&NOT_SEEN, &COVERAGE_REDUCED];
-    let kind = registry::kind(kind).or_else(|| (kind == own::KIND.name).then_some(&own::KIND));
-    let of_kind = kind.map(|kind| kind.findings).unwrap_or_default();
+    static CORE: [&FindingSpec; 3] = [&NOT_SEEN, &COVERAGE_REDUCED, &ENTRY];
+    let of_kind = self::kind(kind).map(|kind| kind.findings).unwrap_or_default();
     of_kind.iter().chain(CORE).find(|spec| spec.code == code)
 }
 
 /// Every code there is.
 pub fn codes() -> impl Iterator<Item = &'static str> {
-    let kinds = registry::KINDS.iter().copied().chain([&own::KIND]);
+    let kinds = registry::KINDS.iter().copied().chain(BUILT_IN);
     kinds.flat_map(|kind| kind.findings).chain([&NOT_SEEN, &COVERAGE_REDUCED]).map(|spec| spec.code)
 }
 

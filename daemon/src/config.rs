@@ -18,9 +18,11 @@ use attestd_core::{
 };
 use toml::de::DeTable;
 
+use crate::catalogue;
 use crate::delivery::routing::{self, Watched};
 use crate::limits;
 use crate::rules;
+use crate::timestamps::Authority;
 
 /// A configuration that can run.
 pub struct Config {
@@ -54,6 +56,8 @@ pub struct Config {
     pub assertions: Vec<Assertion>,
     /// Where and how it is told.
     pub telling: crate::telling::Telling,
+    /// Who puts a time to the log.
+    pub authority: Option<Authority>,
 }
 
 /// How long what was seen is kept.
@@ -248,6 +252,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
     let assertions = crate::claims::read(settings, &watched);
     let telling = crate::telling::Telling::read(settings, &context, &people, &watched);
     rules::hold_reached(settings, &orders, &telling.routes);
+    let authority = Authority::read(settings, &context, &watched);
     Some(Config {
         path: path.to_owned(),
         text: String::new(),
@@ -270,6 +275,7 @@ fn read(path: &Path, settings: &Settings<'_>) -> Option<Config> {
         hand_on,
         assertions,
         telling,
+        authority,
     })
 }
 
@@ -401,12 +407,12 @@ fn checks(
             checks.insert(id, Arc::new(check));
         }
     }
-    let own = crate::own::KIND.name;
     let of = |(id, check): (&CheckId, &Arc<ConfiguredCheck>)| {
         (id.clone(), (check.kind.name.to_owned(), check.labels.clone()))
     };
     let mut watched: BTreeMap<_, _> = checks.iter().map(of).collect();
-    watched.insert(own.parse().expect("a plain id"), (own.to_owned(), Labels::new()));
+    let built_in = catalogue::BUILT_IN.map(|kind| kind.name.to_owned());
+    watched.extend(built_in.map(|name| (name.parse().expect("a plain id"), (name, Labels::new()))));
     let whole = checks.len() == ids.len() && !checks.is_empty();
     (checks, Watched { checks: watched, whole })
 }
@@ -416,7 +422,7 @@ fn id(table: &Settings<'_>, ids: &mut BTreeSet<CheckId>) -> Option<CheckId> {
         table.missing("id", "what this check is called: a-z, 0-9, '-' and '_'");
     }
     let id: CheckId = table.parsed("id")?;
-    if registry::kind(id.as_str()).is_some() || id.as_str() == crate::own::KIND.name {
+    if catalogue::kind(id.as_str()).is_some() {
         table.error("id", format!("`{id}` is a kind's name; a check needs one of its own"));
     }
     if !ids.insert(id.clone()) {

@@ -1,5 +1,6 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
+pub mod calendar;
 pub mod canary;
 pub mod catalogue;
 pub mod checkpoints;
@@ -12,6 +13,7 @@ pub mod delivery;
 pub mod digest;
 pub mod evidence;
 pub mod housekeeping;
+pub mod incidents;
 pub mod last_words;
 pub mod limits;
 pub mod monitor;
@@ -27,6 +29,7 @@ pub mod simulate;
 pub mod systemd;
 pub mod telemetry;
 pub mod telling;
+pub mod timestamps;
 pub mod triggers;
 pub mod view;
 pub mod volatile;

@@ -20,7 +20,7 @@ use crate::monitor::Checks;
 use crate::monitor::run::Job;
 use crate::reminders;
 
-/// The kind of the one check that nobody configures.
+/// The kind of the check of the daemon itself.
 pub const KIND: CheckKind = CheckKind {
     name: "attestd",
     summary: "attestd's own conditions: clock, network, delivery, disk, store.",
@@ -36,8 +36,9 @@ pub const KIND: CheckKind = CheckKind {
 const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
-destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had to be mended, and which key signs
-the evidence log.
+destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had
+to be mended, which key signs the evidence log, whether an authority that is to stamp it does, and whether the calendar
+can be put where others read it.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -80,8 +81,13 @@ pub const LOG_ROLLED_BACK: &str = "log_rolled_back";
 pub const CHECKPOINT_NOT_KEPT: &str = "checkpoint_not_kept";
 /// The newest checkpoint beside the key could not be read when the log was to be held against it.
 pub const CHECKPOINT_UNREADABLE: &str = "checkpoint_unreadable";
+/// An authority is configured, and has not stamped the log for too long.
+pub const TIMESTAMP_MISSING: &str = "timestamp_missing";
 /// The key that signs checkpoints.
 pub const SIGNING_KEY: &str = "signing_key_introduced";
+
+/// The calendar is not where others read it.
+pub const CALENDAR_NOT_PUBLISHED: &str = "calendar_not_published";
 
 const FINDINGS: &[FindingSpec] = &[
     reminders::SILENCE,
@@ -130,6 +136,14 @@ const FINDINGS: &[FindingSpec] = &[
         reference: "attestd semantics S3",
     },
     FindingSpec {
+        code: TIMESTAMP_MISSING,
+        means: Means::Warn,
+        severity: Severity::Notice,
+        message: "no time stamp of the evidence log since {since}: {error}",
+        remedy: "see whether the authority is reached, and [timestamps]; checkpoints are made and sent all the same",
+        reference: "attestd semantics T3; RFC 3161",
+    },
+    FindingSpec {
         code: SIGNING_KEY,
         means: Means::Note,
         severity: Severity::Notice,
@@ -176,6 +190,14 @@ const FINDINGS: &[FindingSpec] = &[
         message: "{count} alert events wait for {component}, which the configuration does not name: nobody will be told of them",
         remedy: "name it again, or discard them: attestd outbox discard {component} --reason TEXT",
         reference: "attestd semantics D1, D11",
+    },
+    FindingSpec {
+        code: CALENDAR_NOT_PUBLISHED,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "the calendar of what is due is not where others read it ({component}): {error}",
+        remedy: "correct `[calendar]`, or see to what is there; until then what others read is as it was",
+        reference: SOURCE,
     },
     FindingSpec {
         code: DISK_LOW,
@@ -310,12 +332,21 @@ struct Fact {
 
 /// The check itself, over the conditions that the daemon's parts report.
 pub fn check(conditions: Arc<Conditions>, hand_on: Vec<PersonId>) -> Arc<ConfiguredCheck> {
+    built_in(&KIND, Arc::new(Own { conditions }), hand_on)
+}
+
+/// A check that is always there, called as its kind.
+pub fn built_in(
+    kind: &'static CheckKind,
+    check: Arc<dyn Check>,
+    hand_on: Vec<PersonId>,
+) -> Arc<ConfiguredCheck> {
     Arc::new(ConfiguredCheck {
-        id: KIND.name.parse().expect("a plain id"),
-        kind: &KIND,
-        check: Arc::new(Own { conditions }),
-        schedule: Schedule::parse(KIND.every, "UTC").expect("a plain period"),
-        timeout: KIND.timeout,
+        id: kind.name.parse().expect("a plain id"),
+        kind,
+        check,
+        schedule: Schedule::parse(kind.every, "UTC").expect("a plain period"),
+        timeout: kind.timeout,
         hold: Duration::ZERO,
         keep: Duration::ZERO,
         labels: BTreeMap::new(),

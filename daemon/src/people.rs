@@ -1,6 +1,7 @@
 //! What people do about alerts: held against what there is, and recorded. They take one, silence some, accept a risk, and
-//! end what they began.
+//! end what they began. What they say of incidents goes the same way.
 
+use attestd_checks::incident::rules::Customers;
 use attestd_core::act::{
     ACCEPT_MONTHS_MAX, Act, Approval, Matcher, SILENCE_DAYS_MAX, SILENCES_MAX, Silence,
 };
@@ -15,6 +16,7 @@ use attestd_core::{Date, DestinationName, FindingKey, PersonId, Severity, Subjec
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::incidents;
 use crate::monitor::shared::Shared;
 use crate::own;
 
@@ -73,6 +75,8 @@ pub enum Wish {
         /// Who saw it.
         by: PersonId,
     },
+    /// To say something of an incident.
+    Incident(Box<incidents::Wish>),
     /// To end a silence or an accepted risk before its date.
     End {
         /// The record that began it.
@@ -179,6 +183,9 @@ pub enum ActError {
         /// Those there are.
         known: String,
     },
+    /// Something of an incident cannot be so: all that is wrong.
+    #[error("{0}")]
+    Incident(String),
     /// There are too many.
     #[error("there are {SILENCES_MAX} silences and accepted risks already; end some first")]
     TooMany,
@@ -209,8 +216,14 @@ pub async fn act(shared: &Shared, wish: Wish, uid: u32) -> Result<String, ActErr
     for person in wish.people() {
         hold_known(shared, person)?;
     }
+    // What is drawn up from the state is recorded before anything else is: no number is given twice.
+    let _alone = shared.acting.lock().await;
+    let claimed = match &wish {
+        Wish::Incident(_) => incidents::customers(&*shared.store)?,
+        _ => Customers::new(),
+    };
     let mut drawn = Err(ActError::Everything);
-    shared.store.read(&mut |state| drawn = draw(shared, state, &wish, now));
+    shared.store.read(&mut |state| drawn = draw(shared, state, (&wish, &claimed), now));
     let (subject, by, act) = drawn?;
     let acted = Acted { at: now, subject, by, uid, act };
     let draft = Draft { record: Record::Acted(acted.clone()), blobs: Vec::new() };
@@ -229,6 +242,7 @@ impl Wish {
             | Wish::Silence { by, .. }
             | Wish::End { by, .. } => vec![by],
             Wish::Accept { owner, approver, .. } => vec![owner, approver],
+            Wish::Incident(wish) => vec![wish.by()],
         }
     }
 }
@@ -246,7 +260,7 @@ fn hold_known(shared: &Shared, person: &PersonId) -> Result<(), ActError> {
 fn draw(
     shared: &Shared,
     state: &State,
-    wish: &Wish,
+    (wish, claimed): (&Wish, &Customers),
     now: Timestamp,
 ) -> Result<(Subject, PersonId, Act), ActError> {
     Ok(match wish {
@@ -310,6 +324,11 @@ fn draw(
             let sent = state.canaries.get(destination).and_then(|stand| stand.sent);
             let (canary, _) = sent.ok_or_else(|| ActError::NoCanary(destination.clone()))?;
             (own::subject(), by.clone(), Act::Confirm { destination: destination.clone(), canary })
+        }
+        Wish::Incident(wish) => {
+            let drawn = incidents::draw(state, wish, claimed, now);
+            let (subject, act) = drawn.map_err(|wrong| ActError::Incident(wrong.join("; ")))?;
+            (subject, wish.by().clone(), act)
         }
         Wish::End { id, by, accepted } => {
             let ends =
@@ -485,6 +504,7 @@ fn say(state: &State, index: u64, acted: &Acted, now: Timestamp) -> String {
         Act::Confirm { destination, .. } => {
             format!("it is recorded that {} saw the test alert at {destination}", acted.by)
         }
+        Act::Incident { number, .. } => incidents::say(state, *number),
         Act::End { of } => {
             format!("{of} is ended, and what fires and was not told is told now")
         }

@@ -23,15 +23,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calendar::publish::{CalendarSettings, Publisher};
 use crate::checkpoints::{self, Checkpoints, Held};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::control::server::{self, Server};
 use crate::delivery::{Deliveries, Destination};
+use crate::incidents;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Ends, Message, Monitor, run};
 use crate::own::{self, Conditions};
 use crate::rules::Rules;
+use crate::timestamps::{Authority, Timestamps};
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
 use crate::{canary, housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
@@ -52,6 +55,8 @@ pub struct Daemon {
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
     ways: watch::Sender<Arc<canary::Ways>>,
+    authority: watch::Sender<Option<Authority>>,
+    calendar: watch::Sender<Option<CalendarSettings>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -141,6 +146,7 @@ impl Daemon {
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
         let (ways_tx, ways) = watch::channel(Arc::new(config.telling.ways()));
+        let (authority_tx, authority) = watch::channel(config.authority.clone());
         rest.spawn(poll::run(
             checks_rx.clone(),
             tell_monitor.clone(),
@@ -161,7 +167,17 @@ impl Daemon {
         rest.spawn(server::serve(server.clone(), listener, path, stop_rest.clone()));
         let origin = origin(&*store);
         let listener = telemetry::Running::listen(&config.telling, None)?;
-        let metrics = telemetry::Running::start(listener, &senders, &shared, &deliveries, &origin)?;
+        let feed = server.feed();
+        let metrics =
+            telemetry::Running::start(listener, &senders, &shared, &deliveries, feed, &origin)?;
+        let (calendar, settings) = watch::channel(config.telling.calendar.clone());
+        let publisher = Publisher {
+            shared: shared.clone(),
+            organisation: server.organisation.clone(),
+            settings,
+            monitor: tell_monitor.clone(),
+        };
+        rest.spawn(publisher.run(stop_rest.clone()));
         let keep = housekeeping::Housekeeping {
             shared: shared.clone(),
             deliveries: deliveries.clone(),
@@ -173,6 +189,14 @@ impl Daemon {
         rest.spawn(keep.run(stop_rest.clone()));
         if let Some(checkpoints) = checkpoints.clone() {
             let tell = tell_monitor.clone();
+            let stamps = Timestamps {
+                shared: shared.clone(),
+                checkpoints: checkpoints.clone(),
+                authority,
+                monitor: tell.clone(),
+            };
+            // No stamp comes after the record that the daemon stopped.
+            rest.spawn(stamps.run(stop_monitor.clone()));
             rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
             let tell = tell_monitor.clone();
             rest.spawn(canary::run(shared.clone(), ways, tell, stop_rest.clone()));
@@ -191,6 +215,8 @@ impl Daemon {
             people: people_tx,
             retention: retention_tx,
             ways: ways_tx,
+            authority: authority_tx,
+            calendar,
             deliveries,
             metrics,
             triggers,
@@ -339,8 +365,9 @@ impl Daemon {
         let index = self.shared.commit(configured(&config, &checks, &self.shared)).await?.index;
         std::mem::replace(&mut self.triggers, triggers).stop().await;
         deliveries.lock().await.serve(destinations).await;
+        let (shared, feed) = (&self.shared, self.server.feed());
         let metrics =
-            telemetry::Running::start(listener, &senders, &self.shared, &deliveries, &origin)?;
+            telemetry::Running::start(listener, &senders, shared, &deliveries, feed, &origin)?;
         std::mem::replace(&mut self.metrics, metrics).stop().await;
         self.shared.follow(rules(&config));
         self.checks.send_replace(checks.clone());
@@ -348,16 +375,20 @@ impl Daemon {
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
         self.ways.send_replace(Arc::new(config.telling.ways()));
+        self.authority.send_replace(config.authority.clone());
+        self.calendar.send_replace(config.telling.calendar.clone());
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())
     }
 }
 
-/// The checks of a configuration, and the daemon's own.
+/// The checks of a configuration, and those built in.
 fn checks(config: &Config, shared: &Shared) -> Checks {
     let own = own::check(shared.conditions.clone(), config.hand_on.clone());
-    config.checks.values().cloned().chain([own]).map(|check| (check.id.clone(), check)).collect()
+    let incidents = incidents::check(shared.store.clone(), config.hand_on.clone());
+    let built_in = [own, incidents];
+    config.checks.values().cloned().chain(built_in).map(|check| (check.id.clone(), check)).collect()
 }
 
 /// What a configuration says of people and maintenance.

@@ -50,6 +50,9 @@ pub struct Foreseen {
     pub events: Vec<Coming>,
     /// How many mails each person gets, by destination.
     pub mails: BTreeMap<String, usize>,
+    /// How many entries of the calendar are mailed besides, once they are near, by destination.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub invitations: BTreeMap<String, usize>,
     /// What was never seen, so that nothing of it can be foreseen.
     pub never_seen: Vec<Subject>,
 }
@@ -90,6 +93,7 @@ pub fn play(config: &Config, known: &[Known], from: Timestamp, until: Timestamp)
         slots: 0,
         events: Vec::new(),
         mails: BTreeMap::new(),
+        invitations: BTreeMap::new(),
         never_seen: Vec::new(),
     };
     for one in known {

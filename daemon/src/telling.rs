@@ -8,6 +8,7 @@ use attestd_core::store::Store;
 use attestd_core::time::Clock;
 use attestd_core::{Context, DestinationName, PersonId, Settings};
 
+use crate::calendar::publish::CalendarSettings;
 use crate::canary::asking::{GetAsker, Query};
 use crate::canary::{Way, Ways};
 use crate::catalogue;
@@ -42,6 +43,8 @@ pub struct Telling {
     pub journals: Vec<JournaldSettings>,
     /// The relays, each with the people that get mail through it.
     pub mail: Vec<Arc<MailSettings>>,
+    /// Where the calendar goes.
+    pub calendar: Option<CalendarSettings>,
     /// Where Prometheus scrapes.
     pub metrics: Option<PrometheusSettings>,
     /// Whether each run is a span.
@@ -49,7 +52,7 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Reads `[[otlp]]`, `[[webhook]]`, `[[alertmanager]]`, `[[journald]]`, `[mail]`, `[telling]`, `[metrics]` and `[telemetry]`.
+    /// Reads `[[otlp]]`, `[[webhook]]`, `[[alertmanager]]`, `[[journald]]`, `[mail]`, `[telling]`, `[calendar]`, `[metrics]` and `[telemetry]`.
     pub fn read(
         settings: &Settings<'_>,
         context: &Context,
@@ -88,6 +91,7 @@ impl Telling {
         if !settings.has("mail") {
             settings.warn("mail", NO_MAIL);
         }
+        let calendar = settings.table("calendar").map(|t| CalendarSettings::read(&t, &around));
         let metrics = settings.table("metrics").and_then(|t| PrometheusSettings::read(&t));
         let spans = settings.table("telemetry").is_some_and(|table| spans::read(&table));
         let machine = |name: &DestinationName, only: &Only| {
@@ -108,6 +112,7 @@ impl Telling {
         for mail in &mail {
             routes.extend(mail.destinations().map(|(destination, _)| Route {
                 only: mail.only.clone(),
+                calendar: mail.calendar,
                 ..Route::new(destination, Takes::ForPeople)
             }));
         }
@@ -119,7 +124,7 @@ impl Telling {
         }
         routes.extend(journals.iter().map(|journal| stateless(&journal.name, &journal.only)));
         routing::second(settings, &mut routes, &journals);
-        Telling { routes, otlp, webhooks, alertmanagers, journals, mail, metrics, spans }
+        Telling { routes, otlp, webhooks, alertmanagers, journals, mail, calendar, metrics, spans }
     }
 
     /// How it is found out whether test alerts arrive, for each destination but the journal, which is on this machine.

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
+use attestd_core::incident;
 use attestd_core::past::Gap;
 use attestd_core::record::{Arrived, Attested, Record, Run};
-use attestd_core::state::{LastRun, State, SubjectState};
+use attestd_core::state::{LastRun, Stamp, State, SubjectState};
 use attestd_core::store::Committed;
 use attestd_core::{
     CheckId, Component, Finding, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
@@ -44,6 +45,9 @@ pub struct StatusView {
     /// What was removed from the evidence log, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Box<PrunedView>>,
+    /// The newest time stamp of the evidence log, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Box<Stamp>>,
 }
 
 /// What was removed from the evidence log by retention.
@@ -210,6 +214,7 @@ impl StatusView {
             outbox: outbox.collect(),
             claims: None,
             pruned: PrunedView::of(state).map(Box::new),
+            stamped: state.stamped.clone().map(Box::new),
             subjects,
         }
     }
@@ -502,6 +507,33 @@ pub fn act(by: &PersonId, act: &Act) -> String {
         Act::Confirm { destination, canary } => {
             format!("{by} saw the test alert of record {canary} at {destination}")
         }
+        Act::Incident { number, said } => incident(by, *number, said),
+    }
+}
+
+/// What a person said of an incident, in words.
+fn incident(by: &PersonId, number: u64, said: &incident::Said) -> String {
+    match said {
+        incident::Said::Opened(opened) => {
+            let kinds: Vec<&str> = opened.kinds.iter().map(String::as_str).collect();
+            let from = opened.from.as_ref().map(|from| format!(", told by {from}"));
+            format!(
+                "{by} opened incident {number} ({}; {}), known since {}{}: {}; to be told: {}",
+                kinds.join(", "),
+                opened.stage.as_str(),
+                opened.aware,
+                from.unwrap_or_default(),
+                opened.what,
+                opened.duties.iter().map(|duty| duty.to.as_str()).collect::<Vec<_>>().join(", ")
+            )
+        }
+        incident::Said::Told { to, at, not_needed: None } => {
+            format!("{by} told {} of incident {number} at {at}", to.join(", "))
+        }
+        incident::Said::Told { to, not_needed: Some(why), .. } => {
+            format!("{by} says that {} need not be told of incident {number}: {why}", to.join(", "))
+        }
+        incident::Said::Closed { reason } => format!("{by} closed incident {number}: {reason}"),
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) struct Behind {
     entries: BTreeMap<String, Vec<Entry>>,
     stretches: BTreeMap<u64, Stretch>,
     subjects: BTreeSet<Subject>,
+    moved: BTreeSet<Subject>,
     silences: BTreeSet<u64>,
+    incidents: BTreeSet<u64>,
     outbox: BTreeSet<(DestinationName, u64)>,
     alerts: BTreeSet<(DestinationName, String)>,
     told: Vec<(DestinationName, u64)>,
@@ -45,9 +47,13 @@ impl Behind {
                 let entry = Entry { index, ordinal, at: record.at() };
                 self.entries.entry(subject.to_string()).or_default().push(entry);
             }
+            if changed.moved {
+                self.moved.insert(subject.clone());
+            }
             self.subjects.insert(subject);
         }
         self.silences.extend(changed.silences);
+        self.incidents.extend(changed.incidents);
         self.outbox.extend(changed.queued);
         self.outbox.extend(changed.left);
         self.alerts.extend(changed.told);
@@ -87,8 +93,18 @@ impl Behind {
 
     /// All of it, as it is in `state`, whose newest record's frame has this CRC; nothing is behind any more.
     pub fn take(&mut self, state: &State, crc: u32) -> Changes {
-        let Behind { entries, stretches, subjects, silences, outbox, alerts, told, .. } =
-            std::mem::take(self);
+        let Behind {
+            entries,
+            stretches,
+            subjects,
+            moved,
+            silences,
+            incidents,
+            outbox,
+            alerts,
+            told,
+            ..
+        } = std::mem::take(self);
         let mut changes = Changes::default();
         for (name, entries) in &entries {
             for block in entries.chunks(block::ENTRIES_MAX) {
@@ -102,8 +118,14 @@ impl Behind {
         for subject in &subjects {
             changes.subject(state, subject);
         }
+        for subject in &moved {
+            changes.dated(state, subject);
+        }
         for index in &silences {
             changes.silence(state, *index);
+        }
+        for number in &incidents {
+            changes.incident(state, *number);
         }
         for (destination, sequence) in &outbox {
             changes.event(state, destination, *sequence);

@@ -6,9 +6,11 @@
 //! | `s` subject | its state as JSON |
 //! | `g` subject | how many entries a retired subject's history has (u64) |
 //! | `d` subject | what people said of it, as JSON; absent where nobody did |
+//! | `c` subject | when it is due and how often that has moved, as JSON; absent where it never had a date |
 //! | `h` subject 0 record index | a block of its history that begins with this record, see `block.rs` |
 //! | `t` stretch number | what is known of its records' times: see [`stretch_value`] |
 //! | `q` record index | the silence or accepted risk that it began, as JSON |
+//! | `i` number | the incident, as JSON |
 //! | `f` subject | the ordinal after the newest that was pruned (u64) |
 //! | `n` destination | the newest sequence number given out (u64) |
 //! | `o` destination 0 sequence | where the waiting event is, as JSON |
@@ -22,21 +24,23 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Canaries, Digests, Earlier, State};
+use attestd_core::state::{Canaries, Digests, Earlier, Stamp, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
 pub(crate) const GONE: u8 = b'g';
 pub(crate) const SAID: u8 = b'd';
+pub(crate) const CALENDAR: u8 = b'c';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const FLOOR: u8 = b'f';
 pub(crate) const STRETCHES: u8 = b't';
 pub(crate) const SILENCES: u8 = b'q';
+pub(crate) const INCIDENTS: u8 = b'i';
 pub(crate) const NEWEST: u8 = b'n';
 pub(crate) const WAITING: u8 = b'o';
 pub(crate) const TOLD: u8 = b'k';
@@ -72,12 +76,18 @@ pub(crate) struct Meta {
     pub digests: Digests,
     /// How the test alerts of each destination stand.
     pub canaries: BTreeMap<DestinationName, Canaries>,
+    /// The newest time stamp.
+    pub stamped: Option<Stamp>,
     /// How many silences there are.
     pub silences: usize,
+    /// How many incidents are known, and how many there ever were.
+    pub incidents: (usize, u64),
     /// How many subjects there are.
     pub subjects: usize,
     /// Of how many subjects something was said.
     pub said: usize,
+    /// How many subjects have, or had, a date.
+    pub dated: usize,
     /// How many destinations there are.
     pub destinations: usize,
     /// How many events wait.
@@ -104,7 +114,9 @@ impl Changes {
             queue.waiting.keys().for_each(|sequence| image.event(state, destination, *sequence));
             queue.told.keys().for_each(|alert| image.told(state, destination, alert));
         }
+        state.calendar.0.keys().for_each(|subject| image.dated(state, subject));
         state.silences.keys().for_each(|index| image.silence(state, *index));
+        state.incidents.all.keys().for_each(|number| image.incident(state, *number));
         image.stretch(state.size.saturating_sub(1) / STRETCH, &state.stretch);
         image.meta(state, crc);
         image
@@ -137,6 +149,13 @@ impl Changes {
         }
     }
 
+    /// A subject's entry in the calendar.
+    pub fn dated(&mut self, state: &State, subject: &Subject) {
+        if let Some(dated) = state.calendar.0.get(subject) {
+            self.put(named(CALENDAR, &subject.to_string()), &json(dated));
+        }
+    }
+
     /// What is known of a stretch's times.
     pub fn stretch(&mut self, number: u64, stretch: &Stretch) {
         self.put(stretch_key(number), &stretch_value(stretch));
@@ -147,6 +166,15 @@ impl Changes {
         let key = [&[SILENCES][..], &index.to_be_bytes()].concat();
         match state.silences.get(&index) {
             Some(silence) => self.put(key, &json(silence)),
+            None => self.remove(key),
+        }
+    }
+
+    /// An incident as it is now, or forgotten.
+    pub fn incident(&mut self, state: &State, number: u64) {
+        let key = [&[INCIDENTS][..], &number.to_be_bytes()].concat();
+        match state.incidents.all.get(&number) {
+            Some(incident) => self.put(key, &json(incident)),
             None => self.remove(key),
         }
     }
@@ -192,9 +220,12 @@ impl Changes {
             pruned: state.pruned.clone(),
             digests: state.digests.clone(),
             canaries: state.canaries.clone(),
+            stamped: state.stamped.clone(),
             silences: state.silences.len(),
+            incidents: (state.incidents.all.len(), state.incidents.count),
             subjects: state.subjects.len(),
             said: state.said.0.len(),
+            dated: state.calendar.0.len(),
             destinations: state.outbox.0.len(),
             waiting: state.outbox.len(),
             told: state.outbox.told(),

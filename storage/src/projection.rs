@@ -176,6 +176,7 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
     (state.pruned, state.digests) = (meta.pruned, meta.digests);
     state.canaries = meta.canaries;
+    state.stamped = meta.stamped;
     if let Ok(bytes) = log.read(meta.config)
         && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)
         && meta.config < meta.applied
@@ -199,10 +200,22 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
         state.silences.insert(index, layout::parse(key, value)?);
         Ok(())
     })?;
+    pairs.each(layout::INCIDENTS, &mut |key, value| {
+        let number = layout::number(key, &key[1..])?;
+        state.incidents.all.insert(number, layout::parse(key, value)?);
+        Ok(())
+    })?;
+    state.incidents.count = meta.incidents.1;
     pairs.each(layout::SAID, &mut |key, value| {
         let name = layout::name(key)?;
         let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
         state.said.0.insert(subject, layout::parse(key, value)?);
+        Ok(())
+    })?;
+    pairs.each(layout::CALENDAR, &mut |key, value| {
+        let name = layout::name(key)?;
+        let subject = name.parse().map_err(|error| Broken(format!("{name}: {error}")))?;
+        state.calendar.0.insert(subject, layout::parse(key, value)?);
         Ok(())
     })?;
     pairs.each(layout::NEWEST, &mut |key, value| {
@@ -236,13 +249,14 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     }
     let outbox = &state.outbox;
     let (subjects, said) = (state.subjects.len(), state.said.0.len());
-    let known = (subjects, said, state.silences.len());
+    let (dated, incidents) = (state.calendar.0.len(), state.incidents.all.len());
+    let known = (subjects, said, dated, state.silences.len(), incidents);
     let found = (known, outbox.0.len(), outbox.len(), outbox.told());
-    let known = (meta.subjects, meta.said, meta.silences);
+    let known = (meta.subjects, meta.said, meta.dated, meta.silences, meta.incidents.0);
     let stated = (known, meta.destinations, meta.waiting, meta.told);
     if found != stated {
         return Err(Broken(format!(
-            "it says it has {stated:?} subjects, subjects spoken of and silences, destinations, events and known alerts, and has {found:?}"
+            "it says it has {stated:?} subjects, subjects spoken of, dates, silences and incidents, destinations, events and known alerts, and has {found:?}"
         )));
     }
     Ok(loaded)

@@ -7,6 +7,7 @@
 
 use attestd_core::act::Act;
 use attestd_core::check::{Blob, Evidence, sha256_hex};
+use attestd_core::incident::Said;
 use attestd_core::name::Subject;
 use attestd_core::record::{RECORD_MAX, Record, Recorded};
 use attestd_core::state::State;
@@ -171,6 +172,7 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
         Record::Recovered(_) => ("recovered", &["what"]),
         Record::Restored(_) => ("restored", &["by"]),
         Record::Erased(_) => ("erased", &["by", "reason"]),
+        Record::Stamped(_) => ("stamped", &["authority"]),
         Record::Start(_)
         | Record::Same(_)
         | Record::Clock { .. }
@@ -199,6 +201,9 @@ fn did(record: &Record) -> Vec<(String, Value)> {
         Act::End { .. } => ("end", None),
         Act::Confirm { .. } => ("confirm", None),
         Act::Release { .. } => ("release", None),
+        Act::Incident { said: Said::Opened(_), .. } => ("incident_opened", None),
+        Act::Incident { said: Said::Told { .. }, .. } => ("incident_told", None),
+        Act::Incident { said: Said::Closed { .. }, .. } => ("incident_closed", None),
     };
     let until = until.map(|until| ("lasts".to_owned(), json!(until)));
     [("did".to_owned(), json!(did))].into_iter().chain(until).collect()
@@ -223,6 +228,8 @@ fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
 mod tests {
     use proptest::prelude::*;
 
+    use attestd_core::record::Acted;
+
     use super::*;
     use crate::testing::{one_of_each, run};
 
@@ -239,8 +246,20 @@ mod tests {
                     r.evidence = Some(Recorded::Facts(Evidence::of(&json!([text]))));
                 }
                 Record::Recovered(r) => r.what = vec![text.to_owned()],
+                Record::Acted(Acted { act: Act::Incident { said, .. }, .. }) => match said {
+                    Said::Opened(opened) => opened.what = text.to_owned(),
+                    Said::Told { not_needed, .. } => *not_needed = Some(text.to_owned()),
+                    Said::Closed { reason } => *reason = text.to_owned(),
+                },
                 Record::Restored(r) => r.by = text.to_owned(),
                 Record::Erased(r) => r.reason = text.to_owned(),
+                Record::Discarded(r) => r.reason = text.to_owned(),
+                Record::Attested(r) => r.note = Some(text.to_owned()),
+                Record::Stamped(r) => r.authority = text.to_owned(),
+                Record::Missed(r) => r.window = Some(text.to_owned()),
+                Record::Acted(Acted { act: Act::Silence(silence), .. }) => {
+                    silence.reason = text.to_owned();
+                }
                 _ => places = before,
             }
         }

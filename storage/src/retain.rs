@@ -164,6 +164,7 @@ impl Met {
             stays.extend(known.seen.as_ref().map(|seen| seen.of));
         }
         stays.extend(state.said.0.values().flatten().map(|statement| statement.record));
+        stays.extend(state.incidents.all.values().flat_map(|incident| &incident.records));
         // What waits, and what says who knows what: the end of it is told in its words.
         let queues = state.outbox.0.values();
         let events = queues.flat_map(|queue| queue.waiting.values().chain(queue.told.values()));

@@ -8,10 +8,12 @@ use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::check::{Evidence, Judgement};
 use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
+use attestd_core::incident::{self, Duty, Opened, Stage};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Acted, Arrived, Attested, Canary, Configured, Digested, Discarded, Erased, FORMAT,
-    Missed, Pruned, Record, Recorded, Recovered, Restated, Restored, Run, Same, Start, Ticked, Why,
+    Missed, Pruned, Record, Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start,
+    Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -94,7 +96,7 @@ pub(crate) fn run(subject: &str, n: u64, change: Option<Change>) -> Record {
         stale_at: None,
         asked: json!({ "host": "example.org" }),
         evidence: Some(Recorded::Facts(Evidence::of(&json!({ "n": n })))),
-        judgement: Some(Judgement::default()),
+        judgement: Some(Judgement::default().due(Some(at(n * 1_440)))),
         unseen: None,
         standing: None,
         status: Status::Pass,
@@ -154,6 +156,38 @@ pub(crate) fn silence(until: u64) -> Act {
     }))
 }
 
+/// An incident is opened, of which the ICO is to be told.
+pub(crate) fn opened(number: u64) -> Act {
+    let duty = Duty {
+        to: "ico".to_owned(),
+        rule: "ico_nis".to_owned(),
+        due: Some(at(99)),
+        hours: None,
+        done: None,
+    };
+    let opened = Opened {
+        aware: at(0),
+        kinds: ["nis".to_owned()].into(),
+        stage: Stage::Actual,
+        data: BTreeMap::new(),
+        from: Some("Example Trust".to_owned()),
+        what: "a disk filled".to_owned(),
+        duties: vec![duty],
+    };
+    Act::Incident { number, said: incident::Said::Opened(Box::new(opened)) }
+}
+
+/// The ICO was told.
+pub(crate) fn told(number: u64) -> Act {
+    let said = incident::Said::Told { to: vec!["ico".to_owned()], at: at(1), not_needed: None };
+    Act::Incident { number, said }
+}
+
+/// The incident is closed.
+pub(crate) fn closed(number: u64) -> Act {
+    Act::Incident { number, said: incident::Said::Closed { reason: "it was emptied".to_owned() } }
+}
+
 /// A person said of `subject` in minute `n` that it was done on a day of November.
 pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
     let said = Said {
@@ -168,6 +202,17 @@ pub(crate) fn attested(subject: &str, n: u64, day: i8) -> Record {
     };
     let (subject, note) = (subject.parse().expect("a subject"), Some("by hand".to_owned()));
     Record::Attested(Box::new(Attested { at: at(n), subject, said, note, user: 7 }))
+}
+
+/// An authority stamped a checkpoint in minute `n`.
+pub(crate) fn stamped(n: u64) -> Record {
+    Record::Stamped(Stamped {
+        at: at(n),
+        note: "attestd/o\n8\nAA==\n\n\u{2014} attestd/o AA==\n".to_owned(),
+        time: at(n),
+        token: "0".repeat(64),
+        authority: "https://tsa.example.org".to_owned(),
+    })
 }
 
 /// A record of every type.
@@ -200,6 +245,9 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             5,
             Act::Confirm { destination: "otlp".parse().expect("a name"), canary: 3 },
         ),
+        acted("incident/1", 5, opened(1)),
+        acted("incident/1", 6, told(1)),
+        acted("incident/1", 7, closed(1)),
         attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),
@@ -242,6 +290,7 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             by: 0,
             reason: "asked to".to_owned(),
         }),
+        stamped(8),
         Record::Stopped { at: at(8) },
         Record::Restored(Restored {
             at: at(9),

@@ -1,5 +1,6 @@
 //! Harness of the suites that cross crates: the simulation, and what starts real programs.
 
+pub mod authority;
 pub mod bombs;
 pub mod golden;
 pub mod load;

@@ -56,7 +56,7 @@ pub(super) fn judge(
             due = due.into_iter().chain(bench.first_end()).min();
         }
     }
-    Ok(Judgement::new(findings, unseen).due(due))
+    Ok(Judgement::new(findings, unseen).due(due).titled("certificate ends"))
 }
 
 /// One chain before the judge.

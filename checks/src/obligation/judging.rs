@@ -1,5 +1,6 @@
 //! Judges one duty on one day.
 
+use attestd_core::check::About;
 use attestd_core::finding::Finding;
 use attestd_core::obligation::{days_until, end_of, severity, tier};
 use attestd_core::{BadEvidence, Date, FindingSpec, Judgement, Reason, Unseen};
@@ -24,11 +25,19 @@ pub(super) fn judge(duty: &Duty, today: Date) -> Result<Judgement, BadEvidence> 
     if let Some(given) = &row.not_applicable {
         judging.findings.push(register::not_applicable(given, today, data::working_days()));
         let due = end_of(given.review_on);
-        return Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people));
+        let title = format!("review whether it applies: {}", preset.title);
+        let judgement = Judgement::new(judging.findings, judging.unseen).titled(&title);
+        return Ok(judgement.due(due).answers(people));
     }
     let due = judging.judge();
     let due = due.and_then(end_of);
-    Ok(Judgement::new(judging.findings, judging.unseen).due(due).answers(people))
+    let judgement = Judgement::new(judging.findings, judging.unseen).due(due).answers(people);
+    Ok(judgement.about(About {
+        title: preset.title.clone(),
+        action: Some(preset.action.clone()),
+        lapse: Some(preset.lapse.clone()),
+        link: Some(preset.link.clone()),
+    }))
 }
 
 /// What is known of a duty, and what of it ruled.

@@ -136,7 +136,7 @@ pub(super) fn judge(service: &Service, today: Date) -> Judgement {
         }
     }
     let due = sold.filter(|_| !live).and_then(end_of);
-    Judgement::new(findings, unseen).due(due).answers(people)
+    Judgement::new(findings, unseen).due(due).answers(people).titled("first sale")
 }
 
 fn without(spec: &FindingSpec, preset: &Preset, needed: &Needed) -> Finding {

@@ -1,5 +1,5 @@
 //! What people do about alerts: they take one, silence some, accept a risk. Each lasts until a date, and then the alert
-//! comes back (A3, F6).
+//! comes back (A3, F6). And what they say of incidents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Labels;
 use crate::finding::{Finding, FindingCode, FindingKey, Severity};
+use crate::incident;
 use crate::name::{CheckId, Component, DestinationName, PersonId, Subject, TargetName};
 use crate::time::after;
 
@@ -41,6 +42,14 @@ pub enum Act {
     Release {
         /// The alert.
         alert: FindingKey,
+    },
+    /// Something of an incident.
+    Incident {
+        /// Its number.
+        number: u64,
+        /// What.
+        #[serde(flatten)]
+        said: incident::Said,
     },
 }
 

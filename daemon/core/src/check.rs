@@ -58,6 +58,17 @@ pub trait Check: Send + Sync {
         })
     }
 
+    /// Whether what is no target any more is over, and not lost, so that having none is nothing wrong either.
+    fn ends(&self) -> bool {
+        false
+    }
+
+    /// The first instant after `since` from which a target as it is would be judged otherwise, though nothing else
+    /// happens: it is looked at then, whatever its schedule says.
+    fn turns(&self, _target: &Target, _since: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
     /// The thresholds worked out, a line each, for `attestd explain ID`.
     fn thresholds(&self) -> Vec<String> {
         Vec::new()
@@ -230,12 +241,32 @@ pub struct Judgement {
     /// Who answers for it: the owner, then who stands in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<PersonId>,
+    /// What it is that ends then, in words: for a calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Box<About>>,
+}
+
+/// What is due, in words that stay while the date moves. Never a name, nor what somebody wrote into a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct About {
+    /// What is due: `Cyber Essentials`, `certificate ends`.
+    pub title: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What follows if it lapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapse: Option<String>,
+    /// Where more is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 impl Judgement {
     /// A judgement of these findings, merged to one a key, with what was not seen.
     pub fn new(findings: Vec<Finding>, unseen: Vec<Unseen>) -> Judgement {
-        Judgement { findings: finding::merge(findings), unseen, due: None, answers: Vec::new() }
+        let findings = finding::merge(findings);
+        Judgement { findings, unseen, due: None, answers: Vec::new(), about: None }
     }
 
     /// The same judgement, of something that ends at `due`.
@@ -247,6 +278,17 @@ impl Judgement {
     /// The same judgement, of what these answer for.
     pub fn answers(mut self, people: impl IntoIterator<Item = PersonId>) -> Judgement {
         self.answers = people.into_iter().collect();
+        self
+    }
+
+    /// The same judgement, of what is called so.
+    pub fn titled(self, title: &str) -> Judgement {
+        self.about(About { title: title.to_owned(), ..About::default() })
+    }
+
+    /// The same judgement, of this.
+    pub fn about(mut self, about: About) -> Judgement {
+        self.about = Some(Box::new(about));
         self
     }
 }

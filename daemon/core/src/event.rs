@@ -164,6 +164,9 @@ pub struct Route {
     /// Codes of attestd's own findings that it takes whatever its rule says, but for those about itself (D8).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub also: BTreeSet<String>,
+    /// Whether a person's mailbox takes the entries of the calendar that this person answers for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calendar: bool,
 }
 
 /// Which events a destination takes where its rule says nothing else.
@@ -254,7 +257,7 @@ impl Route {
     /// A route without a rule of its own.
     pub fn new(destination: DestinationName, takes: Takes) -> Route {
         let (only, also) = (Only::default(), BTreeSet::new());
-        Route { destination, takes, only, stateless: false, also }
+        Route { destination, takes, only, stateless: false, also, calendar: false }
     }
 
     /// Whether an alert like this is told there.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::alert::{Alert, Phase, Told};
+use crate::calendar::{self, Entry};
 use crate::event::{Addressed, AlertEvent, Change, Labels, Route, Traits, alert_id, takers};
 use crate::finding::Finding;
 use crate::name::Subject;
@@ -20,6 +21,8 @@ use crate::state::State;
 pub struct Differences {
     /// What fires, by subject: each event names who is to be told.
     pub fires: BTreeMap<Subject, Vec<AlertEvent>>,
+    /// Entries of the calendar, each with the mailbox that does not know it, or not so.
+    pub dates: Vec<(Entry, Addressed)>,
     /// What is over: the newest event by which it was told that it is not, and who was.
     pub over: Vec<(Waiting, Vec<Addressed>)>,
 }
@@ -61,11 +64,22 @@ pub fn differences(state: &State) -> Differences {
             lasts.insert(id);
         }
     }
+    let entries = if routes_take_dates(&known) { calendar::entries(state) } else { Vec::new() };
+    for (route, known) in &known {
+        let untold = calendar::untold(&entries, route, known, state.trusted_at.unwrap_or_default());
+        found.dates.extend(untold.into_iter().map(|entry| (entry.clone(), addressed(route))));
+    }
+    let kept = |route: &Route, id: &str| {
+        entries.iter().any(|entry| entry.id == id && calendar::keeps(route, entry))
+    };
     let mut over: BTreeMap<&str, (&Waiting, Vec<Addressed>)> = BTreeMap::new();
     for (route, known) in &known {
-        for (id, told) in
-            known.iter().filter(|(id, known)| !known.level.over && !lasts.contains(**id))
-        {
+        // Who takes the calendar no more keeps what is in it.
+        let ended = |id: &str, told: &Waiting| match told.level.moved {
+            None => !lasts.contains(id),
+            Some(_) => route.calendar && !kept(route, id),
+        };
+        for (id, told) in known.iter().filter(|(id, told)| !told.level.over && ended(id, told)) {
             let (newest, to) = over.entry(id).or_insert((told, Vec::new()));
             *newest = if told.index > newest.index { told } else { newest };
             to.push(addressed(route));
@@ -92,6 +106,10 @@ pub fn over(
     let status = of.map_or(crate::Status::Unknown, |of| of.status(at));
     let events = vec![AlertEvent { change, number: None, to, ..event.clone() }];
     Some(Restated { at, subject: subject.clone(), kind: kind.to_owned(), status, events })
+}
+
+fn routes_take_dates(routes: &[(&Route, BTreeMap<&str, &Waiting>)]) -> bool {
+    routes.iter().any(|(route, _)| route.calendar)
 }
 
 fn addressed(route: &Route) -> Addressed {

@@ -3,9 +3,11 @@
 pub mod act;
 pub mod alert;
 pub mod assertion;
+pub mod calendar;
 pub mod check;
 pub mod event;
 pub mod finding;
+pub mod incident;
 pub mod level;
 pub mod maintenance;
 pub mod merkle;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar;
 use crate::event::{Addressed, AlertEvent, Change, Route};
 use crate::finding::{Finding, Severity, Tier};
 use crate::name::{DestinationName, Subject};
@@ -61,14 +62,18 @@ pub struct Level {
     /// Whether it is over.
     #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
     pub over: bool,
+    /// Of an entry of the calendar, how often it has moved.
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u32>,
 }
 
 impl Level {
     /// As an event says.
     pub fn of(event: &AlertEvent) -> Level {
         let Finding { severity, tier, .. } = event.finding;
+        let moved = calendar::moved(&event.finding);
         // What is of no alert leaves nothing open that would have to be ended.
-        Level { severity, tier, over: event.change.closes() || !event.change.is_of_alert() }
+        Level { severity, tier, over: event.change.closes() || !event.change.is_of_alert(), moved }
     }
 
     /// Whether who was told this knows of an alert with this finding what there is to know: a lead time that is further

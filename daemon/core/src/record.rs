@@ -66,6 +66,8 @@ pub enum Record {
     Pruned(Pruned),
     /// A person had a blob removed.
     Erased(Erased),
+    /// An authority outside put its time to a checkpoint of this log (T3).
+    Stamped(Stamped),
     /// What stands before this was restored from a backup; a new origin begins here (S3).
     Restored(Restored),
     /// The daemon stopped in good order.
@@ -415,6 +417,21 @@ pub struct Erased {
     pub reason: String,
 }
 
+/// A time stamping authority put its time to a checkpoint of this log (RFC 3161): the log was as it says by then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// When the stamp came, by our clock.
+    pub at: Timestamp,
+    /// The checkpoint: the signed note, whose bytes were stamped.
+    pub note: String,
+    /// When, by the authority's clock.
+    pub time: Timestamp,
+    /// The blob of the time stamp token.
+    pub token: String,
+    /// Which authority: the URL that was asked.
+    pub authority: String,
+}
+
 /// What stands before this was restored from a backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Restored {
@@ -454,6 +471,7 @@ impl Record {
             Record::Recovered(r) => r.at,
             Record::Pruned(r) => r.at,
             Record::Erased(r) => r.at,
+            Record::Stamped(r) => r.at,
             Record::Restored(r) => r.at,
             Record::Clock { at, .. } | Record::Stopped { at } => *at,
         }

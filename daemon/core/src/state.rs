@@ -7,14 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::act::{Act, Silence, Taken};
 use crate::alert::{Alerts, People};
+use crate::calendar::Calendar;
 use crate::check::Reason;
 use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
+use crate::incident::{self, Incidents};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
 use crate::outbox::{Given, Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Why};
+use crate::record::{
+    Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Stamped, Why,
+};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -40,8 +44,12 @@ pub struct State {
     pub gone: BTreeMap<Subject, u64>,
     /// Silences and accepted risks by the record that began each; those included that are just over.
     pub silences: BTreeMap<u64, Silence>,
+    /// Incidents.
+    pub incidents: Incidents,
     /// What people said of subjects, those included that left and may come back.
     pub said: Statements,
+    /// When what each subject is about is due, and how often that has moved; those included that left and may come back.
+    pub calendar: Calendar,
     /// What waits to be told.
     pub outbox: Outbox,
     /// How far the Monday digests are.
@@ -56,6 +64,19 @@ pub struct State {
     pub stretch: Stretch,
     /// The newest removal of old records.
     pub pruned: Option<Pruned>,
+    /// The newest time stamp.
+    pub stamped: Option<Stamp>,
+}
+
+/// Where a time stamp stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The index of its record.
+    pub record: u64,
+    /// When it came, by our clock.
+    pub at: Timestamp,
+    /// When, by the authority's clock.
+    pub time: Timestamp,
 }
 
 /// How far the Monday digests are: none is told twice, and none that was due since is left out.
@@ -165,8 +186,12 @@ pub struct Changed {
     pub subject: Option<Subject>,
     /// The ordinal of the history entry that this record is.
     pub entry: Option<u64>,
+    /// Whether that subject's entry in the calendar did.
+    pub moved: bool,
     /// Silences that began, ended or were forgotten.
     pub silences: Vec<u64>,
+    /// Incidents of which something was said, or that were forgotten.
+    pub incidents: Vec<u64>,
     /// What was added to the outbox.
     pub queued: Vec<(DestinationName, u64)>,
     /// What left the outbox: accepted, or discarded by a person.
@@ -290,7 +315,10 @@ impl State {
                 self.follow_canaries(configured.at);
                 self.labels = configured.labels.clone();
             }
-            Record::Run(run) => changed = self.run(index, run),
+            Record::Run(run) => {
+                changed = self.run(index, run);
+                changed.moved = self.calendar.run(run);
+            }
             Record::Same(same) => {
                 let dangling = Dangling { index, of: same.of };
                 let subject = subject_of(same.of).ok_or_else(|| dangling.clone())?;
@@ -322,9 +350,20 @@ impl State {
                     changed.entry = Some(state.entry());
                     self.gone.insert(ticked.subject.clone(), state.entries);
                 }
+                changed.moved = self.calendar.left(&ticked.subject, ticked.at);
                 changed.subject = Some(ticked.subject.clone());
             }
             Record::Acted(acted) => {
+                if let Act::Incident { number, said } = &acted.act {
+                    let at = (index, acted.at);
+                    changed.incidents = self.incidents.say(at, *number, &acted.by, said);
+                    // Its history begins with being opened, and not with the first look at it.
+                    if matches!(said, incident::Said::Opened(_)) {
+                        let before = self.back(&acted.subject);
+                        let state = self.subjects.entry(acted.subject.clone());
+                        state.or_insert_with(|| SubjectState::new(incident::CHECK, index, before));
+                    }
+                }
                 changed.silences = self.acted(index, acted);
                 if let Some(state) = self.subjects.get_mut(&acted.subject) {
                     changed.entry = Some(state.entry());
@@ -364,6 +403,10 @@ impl State {
                 changed.left.extend(gone.map(|(sequence, _)| (destination.clone(), sequence)));
             }
             Record::Pruned(pruned) => self.pruned = Some(pruned.clone()),
+            Record::Stamped(stamped) => {
+                let Stamped { at, time, .. } = *stamped;
+                self.stamped = Some(Stamp { record: index, at, time });
+            }
             Record::Restored(restored) => {
                 let origin = std::mem::replace(&mut self.origin, restored.origin.clone());
                 self.earlier.push(Earlier { origin, size: index });
@@ -533,6 +576,7 @@ impl State {
                     changed.push(*of);
                 }
             }
+            Act::Incident { .. } => {}
         }
         let over = |silence: &Silence| self.clock_trusted && !silence.counts(acted.at);
         changed.extend(self.silences.iter().filter(|(_, s)| over(s)).map(|(index, _)| index));

@@ -209,7 +209,8 @@ fn at_rest(config: &Config) -> anyhow::Result<AlertsView> {
     Ok(AlertsView::of(&log.state, &order, SystemClock::new().now()))
 }
 
-fn ask(path: &Path, wish: Wish) -> anyhow::Result<ExitCode> {
+/// Has the running daemon record what a person did.
+pub(super) fn ask(path: &Path, wish: Wish) -> anyhow::Result<ExitCode> {
     let config = status::load(path)?;
     match client::ask(&config.control_socket, &Request::Act(Box::new(wish)))? {
         Some(Answer::Acted(said)) => show::line(super::show::clean(&said)),

@@ -51,7 +51,7 @@ pub fn run(path: &Path, canary: Canary, json: bool) -> anyhow::Result<ExitCode> 
 fn ask(config: &Config, request: &Request) -> anyhow::Result<ExitCode> {
     match client::ask(&config.control_socket, request)? {
         Some(Answer::Acted(said)) => {
-            println!("{said}");
+            show::line(format_args!("{said}"));
             Ok(ExitCode::SUCCESS)
         }
         Some(_) => anyhow::bail!("the running daemon answered something else"),
@@ -72,9 +72,9 @@ fn list(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
         }
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&canaries)?);
+        show::json(&canaries)?;
     } else {
-        print!("{}", table(&canaries, SystemClock::new().now()));
+        show::out(format_args!("{}", table(&canaries, SystemClock::new().now())));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,15 +13,13 @@ use comfy_table::Cell;
 use serde_json::{Value, json};
 
 use super::{show, status};
+use crate::catalogue;
 use crate::clock::SystemClock;
 use crate::config::ConfiguredCheck;
-use crate::own;
 
 /// Explains a kind or a configured check.
 pub fn run(path: &Path, name: &str, json: bool) -> anyhow::Result<ExitCode> {
-    if let Some(kind) =
-        registry::kind(name).or_else(|| (name == own::KIND.name).then_some(&own::KIND))
-    {
+    if let Some(kind) = catalogue::kind(name) {
         if json {
             show::line(format_args!("{:#}", kind_as_json(kind)));
         } else {

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod backup;
+mod calendar;
 mod canary;
 mod check;
 mod check_config;
@@ -11,6 +12,7 @@ mod erase;
 mod evidence;
 mod explain;
 mod history;
+mod incident;
 mod kinds;
 mod outbox;
 mod posture;
@@ -121,14 +123,20 @@ enum Verb {
     /// Check a register, list it, see what is due, or begin one
     #[command(subcommand)]
     Register(register::Register),
+    /// Print the calendar of what is due, for a calendar program (RFC 5545)
+    Calendar {
+        /// Write it to this file instead, whole or not at all
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Say that a service was released, changed or first sold; what that calls for is due
     Event(say::Event),
+    /// Open an incident, say who was told of it, close it: each clock runs until they were
+    #[command(subcommand)]
+    Incident(incident::Asked),
     /// Show what waits to be told, or discard it
     #[command(subcommand)]
     Outbox(outbox::Outbox),
-    /// Send test alerts, say that one was seen, and show when each destination last had one
-    #[command(subcommand)]
-    Canary(canary::Canary),
     /// Show what is to come if nothing changes: what will be told, when, and to whom
     ///
     /// Plays every slot ahead with what was seen last, by today's state and configuration.
@@ -137,6 +145,9 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = when::parse)]
         until: Option<Timestamp>,
     },
+    /// Send test alerts, say that one was seen, and show when each destination last had one
+    #[command(subcommand)]
+    Canary(canary::Canary),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -242,10 +253,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Restore { from, key } => backup::restore(&config(), &from, key.as_ref()),
         Verb::Done(done) => say::done(&config(), done, cli.json),
         Verb::Register(asked) => register::run(&config(), asked, cli.json),
+        Verb::Calendar { out } => calendar::run(&config(), out.as_deref()),
         Verb::Event(event) => say::event(&config(), event, cli.json),
+        Verb::Incident(asked) => incident::run(&config(), asked, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
-        Verb::Canary(canary) => canary::run(&config(), canary, cli.json),
         Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
+        Verb::Canary(canary) => canary::run(&config(), canary, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

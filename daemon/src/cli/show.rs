@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use attestd_core::obligation::london;
 use attestd_core::past::Gap;
+use attestd_core::state::Stamp;
 use attestd_core::{Status, Timestamp};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use comfy_table::{LineStyle, TableStyle};
@@ -12,6 +13,7 @@ use comfy_table::{LineStyle, TableStyle};
 use attestd_core::text::plain;
 
 use crate::posture::ClaimsView;
+use crate::timestamps::APART_MIN;
 use crate::view::{FindingView, PastView, PrunedView, StatusView, SubjectView, spell, until};
 
 /// Prints it, as it is. Where nobody reads on (`| head`), that is the end: without a word, and not as if all were well.
@@ -182,6 +184,7 @@ pub fn status(view: &StatusView) -> String {
     }
     out.extend(view.claims.as_ref().and_then(claims));
     out.extend(view.pruned.as_ref().map(|gone| format!("\n  {}\n", pruned(gone))));
+    out.extend(view.stamped.as_ref().map(|stamp| format!("\n  {}\n", stamped(stamp))));
     out
 }
 
@@ -206,6 +209,15 @@ pub fn pruned(pruned: &PrunedView) -> String {
         day(pruned.before),
         day(pruned.on)
     )
+}
+
+/// Says what an authority put its time to, and whether its clock is ours.
+fn stamped(stamp: &Stamp) -> String {
+    let apart = match stamp.at.duration_since(stamp.time).abs() > APART_MIN {
+        true => format!("; by our clock it was {}", time(stamp.at)),
+        false => String::new(),
+    };
+    format!("The log was stamped on {} (record {}){apart}.", time(stamp.time), stamp.record)
 }
 
 /// Below this many columns, what there is to say stands below each subject instead of beside it.

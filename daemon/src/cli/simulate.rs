@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use attestd_checks::data;
 use attestd_core::alert::People;
+use attestd_core::calendar;
 use attestd_core::event::Change;
 use attestd_core::obligation::london;
 use attestd_core::state::State;
@@ -39,7 +40,9 @@ pub fn run(path: &Path, until: Option<Timestamp>, json: bool) -> anyhow::Result<
     let natures = natures(&config)?;
     let known = natures.into_iter().map(|(subject, nature)| known(&config, &log, subject, nature));
     let known: Vec<Known> = known.collect();
-    let foreseen = play(&config, &known, now, until);
+    let mut foreseen = play(&config, &known, now, until);
+    let invitations = calendar::coming(&log.state, until).into_iter();
+    foreseen.invitations = invitations.map(|(who, count)| (who.to_string(), count)).collect();
     match json {
         true => show::json(&foreseen)?,
         false => show::out(shown(&foreseen, &config)),
@@ -112,6 +115,12 @@ fn shown(foreseen: &Foreseen, config: &Config) -> String {
         out.push('\n');
     }
     out.push_str(&mails_by_week(foreseen));
+    for (name, count) in foreseen.invitations.iter().filter(|(_, count)| **count > 0) {
+        let person = name.strip_prefix("mail:").unwrap_or(name);
+        let entries = if *count == 1 { "entry" } else { "entries" };
+        let mailed = "of the calendar by mail, each once it is near";
+        out.push_str(&format!("\n  Besides, {person} gets {count} {entries} {mailed}\n"));
+    }
     for subject in &foreseen.never_seen {
         let subject = show::clean(&subject.to_string());
         out.push_str(&format!("\n  Nothing is foreseen of {subject}: it was never seen"));

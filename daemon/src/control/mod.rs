@@ -9,6 +9,7 @@ use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::CanaryView;
+use crate::incidents::IncidentsView;
 use crate::people::Wish;
 use crate::posture::PostureView;
 use crate::view::alerts::AlertsView;
@@ -37,7 +38,9 @@ pub enum Request {
     },
     /// The open alerts, and what is silent.
     Alerts,
-    /// What a person does about alerts.
+    /// The incidents that are known.
+    Incidents,
+    /// What a person does about alerts, or says of incidents.
     Act(Box<Wish>),
     /// To remove a blob for good.
     Erase {
@@ -53,6 +56,8 @@ pub enum Request {
         /// Where to.
         destination: DestinationName,
     },
+    /// The calendar of what is due, as text.
+    Calendar,
     /// What waits to be told.
     Outbox(Asked),
     /// To remove events from the outbox that were not accepted.
@@ -103,6 +108,10 @@ pub enum Answer {
     Status(StatusView),
     /// The open alerts.
     Alerts(AlertsView),
+    /// The calendar.
+    Calendar(String),
+    /// The incidents that are known.
+    Incidents(IncidentsView),
     /// It is recorded: what was done, in words.
     Acted(String),
     /// What is claimed, and how it stands.

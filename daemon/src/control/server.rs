@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::saying::{self, Saying};
 use super::{Answer, CheckedView, Request};
+use crate::calendar::{self, Feed};
 use crate::canary;
 use crate::checkpoints::Checkpoints;
+use crate::incidents::IncidentsView;
 use crate::limits;
 use crate::monitor::shared::Shared;
 use crate::monitor::{Checks, Message};
@@ -175,6 +177,7 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
         Request::Say { .. } => Answer::Refused("its document did not come with it".to_owned()),
         Request::Status => Answer::Status(server.status()),
         Request::Alerts => Answer::Alerts(server.alerts()),
+        Request::Incidents => Answer::Incidents(server.incidents()),
         Request::Act(wish) => server.act(*wish, by).await,
         Request::Erase { reason, .. } if reason.trim().is_empty() => {
             Answer::Refused("--reason must say why".to_owned())
@@ -192,6 +195,10 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
             Answer::Canaries(list)
         }
         Request::SendCanary { destination } => server.send_canary(&destination).await,
+        Request::Calendar => {
+            let feed = server.feed();
+            reading(move || Ok(Answer::Calendar(feed()))).await
+        }
         Request::Outbox(asked) => {
             let store = server.shared.store.clone();
             reading(move || {
@@ -253,11 +260,28 @@ impl Server {
         view
     }
 
+    /// What makes the calendar as it is whenever it is asked.
+    pub fn feed(&self) -> Feed {
+        let (store, organisation) = (self.shared.store.clone(), self.organisation.clone());
+        Arc::new(move || {
+            let organisation = organisation.borrow().clone();
+            calendar::feed_of(&*store, &organisation)
+        })
+    }
+
     fn alerts(&self) -> AlertsView {
         let (now, checks) = (self.shared.clock.now(), self.checks.borrow().clone());
         let order = |id: &CheckId| checks.get(id).map(|c| c.hand_on.clone()).unwrap_or_default();
         let mut view = None;
         self.shared.store.read(&mut |state| view = Some(AlertsView::of(state, &order, now)));
+        view.expect("the store calls back")
+    }
+
+    fn incidents(&self) -> IncidentsView {
+        let now = self.shared.clock.now();
+        let mut view = None;
+        let look = &mut |state: &State| view = Some(IncidentsView::of(&state.incidents, now));
+        self.shared.store.read(look);
         view.expect("the store calls back")
     }
 

@@ -95,6 +95,13 @@ impl HttpClient {
         Ok(Answer::of(&response, body))
     }
 
+    /// Puts, and says with which status that was answered.
+    pub(crate) async fn put(&self, url: &str, body: Bytes) -> Result<u16, EmitError> {
+        let sent = self.0.put(url).body(body).send().await;
+        let response = sent.map_err(|error| no_answer(error.without_url()))?;
+        Ok(response.status().as_u16())
+    }
+
     async fn begin(
         &self,
         url: &str,

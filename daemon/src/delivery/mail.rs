@@ -19,7 +19,8 @@ use super::http_client::{CONNECT_MAX, chain, is_loopback};
 use super::secret::{Source, read_text};
 use super::sentence::Render;
 use super::surroundings::{Surroundings, file, secret};
-use super::{EmitError, Emitter, mail_text, routing};
+use super::{EmitError, Emitter, mail_calendar, mail_text, routing};
+use crate::calendar;
 use attestd_core::text::plain;
 
 /// `[mail]`: one relay, and the people that get mail through it.
@@ -39,6 +40,8 @@ pub struct MailSettings {
     pub login: Option<Login>,
     /// The sender.
     pub from: Mailbox,
+    /// Whether each is also sent the entries of the calendar that they answer for.
+    pub calendar: bool,
     /// What each of them takes.
     pub only: Only,
     /// The people that are told, with their addresses.
@@ -116,6 +119,7 @@ impl MailSettings {
             }
         });
         let login = login(table, around);
+        let calendar = table.flag("calendar").unwrap_or(false);
         let only = routing::only(table, around.watched);
         let to = recipients(table, people, around);
         let ca = file(table, "ca", around);
@@ -133,6 +137,7 @@ impl MailSettings {
             ca_bundle: around.ca_bundle.map(std::path::Path::to_owned),
             login,
             from: from?,
+            calendar,
             only,
             to,
         })
@@ -252,7 +257,13 @@ impl MailEmitter {
 
     async fn send(&self, deliveries: &[Delivery]) -> Result<(), EmitError> {
         let (from, to) = (self.settings.from.clone(), self.to.clone());
-        let message = mail_text::message(deliveries, from, to, &self.render, self.clock.now());
+        let now = self.clock.now();
+        let message = match deliveries {
+            [one] if calendar::on_its_way(one).is_some() => {
+                mail_calendar::message(one, from, to, now)
+            }
+            _ => mail_text::message(deliveries, from, to, &self.render, now),
+        };
         let message = message.map_err(|reason| EmitError::Blocked { reason })?;
         let relay = transport(&self.settings).map_err(|reason| EmitError::Blocked { reason })?;
         relay.send(message).await.map(|_| ()).map_err(|error| refused(&error))

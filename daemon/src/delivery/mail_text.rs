@@ -90,10 +90,10 @@ fn one(text: &mut String, card: &Card) {
     }
 }
 
-const EVENT_ID: HeaderName = HeaderName::new_from_ascii_str("X-Attestd-Event-Id");
-const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+pub(super) const EVENT_ID: HeaderName = HeaderName::new_from_ascii_str("X-Attestd-Event-Id");
+pub(super) const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 /// Characters of a subject: mail programs show fewer.
-const SUBJECT_MAX: usize = 150;
+pub(super) const SUBJECT_MAX: usize = 150;
 const FOOT: &str = "\
 From attestd, which watches what we say that we meet. It tells by itself
 when this is put right; `attestd status` shows all. Mails with the same

@@ -11,6 +11,7 @@ pub mod health;
 pub(crate) mod http_client;
 pub mod journald;
 pub mod mail;
+mod mail_calendar;
 mod mail_html;
 mod mail_text;
 pub mod otlp;

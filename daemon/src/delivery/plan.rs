@@ -141,6 +141,12 @@ impl Plan {
             if self.accepted.contains(sequence) || passed.contains(alert) {
                 continue;
             }
+            // An entry of the calendar is a message of its own.
+            let alone = one.level.moved.is_some();
+            if alone && !group.is_empty() {
+                passed.insert(alert);
+                continue;
+            }
             let held = self.held.get(alert);
             let fits = most.min(held.map_or(group_max, |held| held.group_max));
             if held.is_some() == tried
@@ -148,7 +154,7 @@ impl Plan {
                 && self.may_go(*sequence, one, now, wall, next)
             {
                 group.push(*sequence);
-                most = fits;
+                most = if alone { 1 } else { fits };
             } else {
                 passed.insert(alert);
             }
@@ -185,12 +191,14 @@ mod tests {
 
     const NOON: &str = "2026-11-23T12:00:00Z";
 
-    /// Waiting events as `sequence alert`, in words.
+    /// Waiting events as `sequence alert`, in words; with a star, entries of the calendar.
     fn waiting(text: &str) -> BTreeMap<u64, Waiting> {
         let one = |word: &str| {
+            let moved = word.ends_with('*').then_some(7);
+            let word = word.trim_end_matches('*');
             let (sequence, alert) = word.split_at(word.len() - 1);
             let sequence: u64 = sequence.parse().expect("a number");
-            let level = Level { severity: Severity::Critical, tier: None, over: false };
+            let level = Level { severity: Severity::Critical, tier: None, over: false, moved };
             (sequence, Waiting { index: sequence, ordinal: 0, alert_id: alert.to_owned(), level })
         };
         text.split_whitespace().map(one).collect()
@@ -248,6 +256,9 @@ mod tests {
             ("1r 2s 3t 4a", vec![4], None, "what was refused does not go with what was not"),
             ("1r 2s 3t", vec![1, 2], None, "a refused group is tried in halves"),
             ("1a 2b 3c 4e 6f 7g", vec![1, 2, 3, 4, 6], None, "five at most here"),
+            ("1a 2b* 3c 6b*", vec![1, 3], None, "an entry of the calendar is a mail of its own"),
+            ("2b* 3c 6b*", vec![2], None, "also where it is the first"),
+            ("3b* 6e*", vec![3], None, "and among others"),
         ] {
             let next = next(&plan, text, 1, 5);
             let groups = if expected.is_empty() { vec![] } else { vec![expected] };

@@ -49,7 +49,7 @@ pub struct ClientFiles {
 impl Reach {
     /// Reads `ca`, `client_certificate`, `client_key`, `headers`, `headers_file` or the credential that
     /// `headers_credential` names, and `timeout`.
-    pub(super) fn read(
+    pub(crate) fn read(
         table: &Settings<'_>,
         headers_credential: &'static str,
         around: &Surroundings<'_>,

@@ -23,8 +23,8 @@ pub struct Watched {
 pub fn only(table: &Settings<'_>, watched: &Watched) -> Only {
     let ids = || watched.checks.keys().map(CheckId::as_str);
     let kinds = || {
-        let own = crate::own::KIND.name;
-        attestd_checks::registry::KINDS.iter().map(|kind| kind.name).chain([own])
+        let built_in = crate::catalogue::BUILT_IN.into_iter();
+        attestd_checks::registry::KINDS.iter().copied().chain(built_in).map(|kind| kind.name)
     };
     let mut only = Only { severities: severities(table), ..Only::default() };
     for text in table.texts("kinds") {

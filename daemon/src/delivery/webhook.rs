@@ -134,7 +134,7 @@ fn place(table: &Settings<'_>, format: Format, around: &Surroundings<'_>) -> Opt
 }
 
 /// A URL that can be posted to: what is told may name hosts and people, and goes unprotected to this machine only.
-pub(super) fn url(text: &str) -> Result<Url, &'static str> {
+pub(crate) fn url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text.trim())
         .map_err(|_| "expected such as \"https://hooks.example.org/attestd\"")?;
     let host = url.host_str().unwrap_or_default();

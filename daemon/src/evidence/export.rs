@@ -213,7 +213,7 @@ fn write(
         records += 1;
     }
     file.end(pack)?;
-    let goes_along = |of: &Of| *of == Of::Replay || *of == Of::Document && wish.documents;
+    let goes_along = |of: &Of| *of == Of::Along || *of == Of::Document && wish.documents;
     for (sha256, _) in told.blobs.iter().filter(|(_, of)| goes_along(of)) {
         pack.put(&link(sha256), &source.blob(sha256)?)?;
     }
@@ -303,8 +303,9 @@ struct Telling<'a> {
 /// What a blob is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
-    /// A configuration, or facts too large for a record: it goes along in any case, because a replay needs it.
-    Replay,
+    /// A configuration, or facts too large for a record, which a replay needs, or the token of a time stamp: it goes along
+    /// in any case.
+    Along,
     /// A document, which is left out unless asked for.
     Document,
     /// It was erased.
@@ -320,14 +321,14 @@ impl Telling<'_> {
     ) -> Result<BTreeSet<Document>, ExportError> {
         let mut named = BTreeSet::new();
         let Some(private) = private else { return Ok(named) };
-        if let Some(config) = leaf.configuration() {
-            self.find(config, Of::Replay);
+        for sha256 in leaf.configuration().into_iter().chain(leaf.token.as_deref()) {
+            self.find(sha256, Of::Along);
         }
         let facts = match &private.evidence {
             None => Value::Null,
             Some(Recorded::Facts(evidence)) => evidence.facts.clone(),
-            Some(Recorded::Blob(sha256)) => match self.find(sha256, Of::Replay) {
-                Some(Of::Replay) => {
+            Some(Recorded::Blob(sha256)) => match self.find(sha256, Of::Along) {
+                Some(Of::Along) => {
                     serde_json::from_slice(&self.source.blob(sha256)?).unwrap_or_default()
                 }
                 _ => Value::String(sha256.clone()),
@@ -349,7 +350,7 @@ impl Telling<'_> {
             return None;
         }
         let found = match self.blobs.get(sha256) {
-            Some(found @ (Of::Replay | Of::Erased)) => return Some(*found),
+            Some(found @ (Of::Along | Of::Erased)) => return Some(*found),
             Some(Of::Document) => of,
             None => match self.source.blob(sha256) {
                 Ok(_) => of,

@@ -77,6 +77,15 @@ pub(super) struct Leaf<'a> {
     /// Of an erasure: the blob.
     #[serde(default, borrow)]
     pub sha256: Option<Cow<'a, str>>,
+    /// Of a time stamp: the checkpoint that was stamped, a signed note.
+    #[serde(default, borrow)]
+    pub note: Option<Cow<'a, str>>,
+    /// When, by the authority's clock.
+    #[serde(default)]
+    pub time: Option<Timestamp>,
+    /// The blob of its token.
+    #[serde(default, borrow)]
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// The types of record.
@@ -102,14 +111,16 @@ pub(super) enum Type {
     Restored,
     Pruned,
     Erased,
+    Stamped,
     Stopped,
 }
 
 impl Type {
     /// Whether it says what befell the log itself. Such records are in every pack, whatever its period: without them
-    /// nobody can tell what was lost, removed or erased from what somebody left out.
+    /// nobody can tell what was lost, removed or erased from what somebody left out. Of time stamps, those of the period
+    /// and the next.
     pub fn is_of_log(self) -> bool {
-        matches!(self, Type::Restored | Type::Pruned | Type::Erased)
+        matches!(self, Type::Restored | Type::Pruned | Type::Erased | Type::Stamped)
     }
 }
 

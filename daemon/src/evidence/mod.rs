@@ -10,6 +10,7 @@ mod promises;
 mod records;
 mod replay;
 mod select;
+mod stamps;
 mod story;
 mod table;
 mod tiles;

@@ -13,7 +13,7 @@ use super::tiles::Tiles;
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     /// The one that the records at hand are written under, once one of them has said so.
-    now: Option<String>,
+    pub now: Option<String>,
     /// Those that ended, by the name that their checkpoints have.
     pub earlier: BTreeMap<String, Earlier>,
 }

@@ -9,7 +9,7 @@ use attestd_core::{Status, Timestamp};
 use super::export::ControlAsked;
 use super::files;
 use super::manifest::Manifest;
-use super::story::{Document, Piece, Span, Story, Told};
+use super::story::{Befell, Document, Piece, Span, Story, Told};
 use super::table::{hours, link};
 
 const STYLE: &str = include_str!("page.css");
@@ -147,14 +147,21 @@ fn summary(out: &mut String, story: &Story) {
     out.push_str("</table>\n");
 }
 
-/// What befell the log itself.
+/// What befell the log itself, and who put a time to it.
 fn befell(out: &mut String, story: &Story) {
-    if story.log.is_empty() {
+    let stamps = "<p>A time stamping authority put its time to these checkpoints of the log: what is recorded before was \
+                  there by then. Whether it signed that, <code>openssl</code> says, as in <a href=\"VERIFY.md\">VERIFY.md</a>.</p>\n";
+    list(out, "What befell the log itself", "", &story.log);
+    list(out, "Time stamps", stamps, &story.stamps);
+}
+
+fn list(out: &mut String, title: &str, says: &str, all: &[Befell]) {
+    if all.is_empty() {
         return;
     }
-    out.push_str("<h2>What befell the log itself</h2>\n<table>\n");
+    let _ = write!(out, "<h2>{title}</h2>\n{says}<table>\n");
     // The newest say most.
-    for befell in story.log.iter().rev().take(ROWS_MAX) {
+    for befell in all.iter().rev().take(ROWS_MAX) {
         let hash = match befell.sha256.as_str() {
             "" => String::new(),
             sha256 => format!("<span class=\"hash\">{}</span>", cut(sha256)),
@@ -169,7 +176,7 @@ fn befell(out: &mut String, story: &Story) {
         );
     }
     out.push_str("</table>\n");
-    more(out, story.log.len());
+    more(out, all.len());
 }
 
 fn or_kind(told: &Told) -> &str {

@@ -43,6 +43,10 @@ impl Promises {
             (Type::Run | Type::Same | Type::Missed, Some(number)) => {
                 self.open.insert(number, Promise { slot: leaf.next, by: index });
             }
+            // A subject that begins with what a person did.
+            (Type::Acted, Some(number)) if number == index => {
+                self.open.insert(number, Promise { slot: None, by: index });
+            }
             (Type::Configured, _) => self.configured = Some(index),
             _ => {}
         }
@@ -55,6 +59,10 @@ impl Promises {
         self.woke = before.map(|before| (before, leaf.at)).or(self.woke);
         if leaf.t == Type::Configured {
             self.configured = Some(index);
+        }
+        if leaf.t == Type::Acted && leaf.number(index) == Some(index) {
+            self.any = true;
+            self.open.insert(index, Promise { slot: None, by: index });
         }
         if !matches!(
             leaf.t,

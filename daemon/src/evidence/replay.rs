@@ -15,6 +15,7 @@ use super::records::Lines;
 use super::table::link;
 use super::verify::{Part, Word};
 use crate::config::{self, Config, ConfiguredCheck};
+use crate::incidents;
 use crate::monitor::look;
 use crate::own::{self, Conditions};
 
@@ -38,7 +39,10 @@ pub fn replay(pack: &Path, program: &Program) -> Part {
         configured: None,
         newest: HashMap::new(),
         numbers: HashMap::new(),
-        own: own::check(Arc::new(Conditions::default()), Vec::new()),
+        built_in: [
+            own::check(Arc::new(Conditions::default()), Vec::new()),
+            incidents::check_of(Arc::new(BTreeMap::new), Vec::new()),
+        ],
         judged: 0,
         unseen: 0,
         differ: Vec::new(),
@@ -66,7 +70,7 @@ struct Replay<'a> {
     /// The newest whole run of each subject: the only one that a `same` refers to.
     newest: HashMap<u64, (u64, Held)>,
     numbers: HashMap<u64, u64>,
-    own: Arc<ConfiguredCheck>,
+    built_in: [Arc<ConfiguredCheck>; 2],
     judged: u64,
     unseen: u64,
     differ: Vec<String>,
@@ -213,8 +217,8 @@ impl Replay<'_> {
         subject: &Subject,
         configured: Option<u64>,
     ) -> Result<Arc<ConfiguredCheck>, Not> {
-        if subject.check == self.own.id {
-            return Ok(self.own.clone());
+        if let Some(check) = self.built_in.iter().find(|check| check.id == subject.check) {
+            return Ok(check.clone());
         }
         let blob = configured.and_then(|index| self.configurations.get(&index)).cloned();
         let blob =

@@ -67,6 +67,8 @@ pub(super) struct Choice {
     context: BTreeSet<u64>,
     /// What befell the log itself.
     of_log: BTreeSet<u64>,
+    /// Time stamps of it.
+    stamps: BTreeSet<u64>,
 }
 
 /// A subject's newest records: that which promises, and the run that says how it stands.
@@ -100,6 +102,7 @@ impl Choice {
             left_out: HashSet::new(),
             context: BTreeSet::new(),
             of_log: BTreeSet::new(),
+            stamps: BTreeSet::new(),
         }
     }
 
@@ -122,7 +125,9 @@ impl Choice {
         {
             self.numbers.insert(index);
         }
-        if leaf.t.is_of_log() {
+        if leaf.t == Type::Stamped {
+            self.stamps.insert(index);
+        } else if leaf.t.is_of_log() {
             self.of_log.insert(index);
         }
         match (self.first, number) {
@@ -147,7 +152,9 @@ impl Choice {
         self.context.extend(&self.of_log);
         self.context.retain(|index| *index < first);
         self.left_out.retain(|index| period.contains(index));
-        let after = self.of_log.split_off(&period.end);
+        let mut after = self.of_log.split_off(&period.end);
+        // The next one says that all of the period was recorded by then; earlier ones say nothing of it.
+        after.extend(self.stamps.range(period.end..).next());
         Selection { period, left_out: self.left_out, context: self.context, after }
     }
 
@@ -163,6 +170,9 @@ impl Choice {
         }
         let Some(number) = number else { return };
         if leaf.t == Type::Acted {
+            if number == index {
+                self.newest.entry(number).or_default().promise = Some(index);
+            }
             if leaf.lasts.is_some_and(|until| until > self.from) {
                 self.acts.push((index, number));
             }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::leaf::{Leaf, Type};
+use super::verify::checkpoint;
 use crate::catalogue;
 
 /// The story of all subjects.
@@ -27,6 +28,8 @@ pub(super) struct Story {
     runs: HashMap<u64, OfRun>,
     /// What befell the log itself.
     pub log: Vec<Befell>,
+    /// The time stamps of the log, with their tokens.
+    pub stamps: Vec<Befell>,
     /// Whether documents are in the pack.
     pub documents: bool,
     /// The period's first record.
@@ -46,7 +49,7 @@ pub(super) struct Befell {
     pub what: &'static str,
     /// What, in words.
     pub says: String,
-    /// The blob that was erased.
+    /// The blob that was erased, or of the time stamp's token.
     pub sha256: String,
 }
 
@@ -186,6 +189,9 @@ pub(super) struct Private {
     /// Why.
     #[serde(default)]
     reason: Option<String>,
+    /// Which authority stamped.
+    #[serde(default)]
+    authority: Option<String>,
     /// The document that a statement names.
     #[serde(default)]
     pub document: Option<String>,
@@ -198,8 +204,8 @@ impl Story {
     /// An untold story.
     pub fn new(from: Timestamp, to: Timestamp, first: u64, documents: bool) -> Story {
         let (subjects, labels, runs) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        let (log, newest) = (Vec::new(), None);
-        Story { from, to, subjects, labels, runs, log, documents, first, newest }
+        let (log, stamps, newest) = (Vec::new(), Vec::new(), None);
+        Story { from, to, subjects, labels, runs, log, stamps, documents, first, newest }
     }
 
     /// Takes in a record of the pack; `blobs` are those it names that there are.
@@ -210,7 +216,9 @@ impl Story {
         private: Option<&Private>,
         blobs: &BTreeSet<Document>,
     ) {
-        if leaf.t.is_of_log() {
+        if leaf.t == Type::Stamped {
+            self.stamps.extend(stamp(index, leaf, private));
+        } else if leaf.t.is_of_log() {
             self.befell(index, leaf, private);
         }
         self.newest = Some(leaf.at);
@@ -456,6 +464,16 @@ impl Told {
 
 const LOST_OR_NOT_RUNNING: &str = "what was recorded then was lost when the log was restored from a backup, or attestd \
                                    was not running";
+
+/// What an authority stamped; its signature was not checked by whoever says so.
+fn stamp(index: u64, leaf: &Leaf<'_>, private: Option<&Private>) -> Option<Befell> {
+    let size = checkpoint(leaf.note.as_deref()?).ok()?.head.size;
+    let by = private.and_then(|private| private.authority.as_deref());
+    let by = by.map_or_else(String::new, |by| format!(", {by}"));
+    let says = format!("the checkpoint of {size} records, by an authority's clock{by}");
+    let sha256 = leaf.token.as_deref()?.to_owned();
+    Some(Befell { record: index, at: leaf.time?, what: "stamped", says, sha256 })
+}
 
 /// What a person said, in words; in a redacted pack without the person.
 fn said(leaf: &Leaf<'_>, private: Option<&Private>) -> String {

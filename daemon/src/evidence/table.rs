@@ -36,7 +36,7 @@ pub(super) fn table(story: &Story) -> String {
             }
         }
     }
-    for befell in &story.log {
+    for befell in story.log.iter().chain(&story.stamps) {
         let (at, record) = (befell.at.to_string(), befell.record.to_string());
         let Befell { what, says, sha256, .. } = befell;
         line(&mut out, &Told::default(), [what, "", &at, "", "", "", says, &record, sha256, ""]);

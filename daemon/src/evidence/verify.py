@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
-"""Verifies an evidence pack of attestd with Python's standard library and openssl (3.0 or newer), and nothing else.
-VERIFY.md says what each word means. Run a copy that you trust, not the one in the pack:
-    python3 verify.py [--key KEY] [--witness FILE] [--json] PACK"""
+"""Verifies an evidence pack of attestd with Python's library and openssl (3.0). VERIFY.md says what each word means.
+Run a copy that you trust, not the one in the pack: python3 verify.py [--key KEY] [--witness FILE] [--json] PACK"""
 import argparse, base64, datetime, hashlib, json, os, pathlib, re, subprocess, sys, tempfile
-
 ALWAYS = {*"index.html register.csv VERIFY.md verify.py manifest.json checkpoint key.txt key.pem records.jsonl".split()}
 MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check control", bool:
             "whole redacted documents", int: "format first next size records"}.items() for name in names.split()}
-OF_SUBJECTS, OF_LOG = set("run same missed ticked retired attested".split()), {"restored", "pruned", "erased"}
+OF_SUBJECTS, OF_LOG = {*"run same missed ticked retired attested".split()}, {*"restored pruned erased stamped".split()}
 TYPES = OF_SUBJECTS | OF_LOG | set("start configured acted restated digested canary accepted discarded clock recovered stopped".split())
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 NOT_WITNESSED = "not_witnessed", "nobody else's checkpoints were given (--witness)"
@@ -17,17 +15,15 @@ def need(holds, what):
 load = json.JSONDecoder(object_pairs_hook=lambda pairs: need(len(dict(pairs)) == len(pairs), "twice") and dict(pairs),
                         parse_constant=lambda text: need(False, f"{text} is no JSON")).decode
 def when(text):
-    found = need(re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", text), f"{text!r} is no time")
-    seconds = datetime.datetime.fromisoformat(found[1] + "+00:00").timestamp()
-    return int(seconds) * 10**9 + int((found[2] or "0").ljust(9, "0"))
+    at, rest = need(re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", text), "no time").groups("0")
+    return int(datetime.datetime.fromisoformat(at + "+00:00").timestamp()) * 10**9 + int(rest.ljust(9, "0"))
 def unbase64(text, size):
     again = base64.b64encode(data := base64.b64decode(text, validate=True)).decode()
     return need(again == text and len(data) == size and data, f"{text!r}: not {size} bytes")
 def small(pack, name):
     return need(0 < (path := pathlib.Path(pack, name)).stat().st_size <= SMALL and path.read_bytes(), f"{name}: size")
 def listed(pack, inside="", depth=0):
-    for entry in os.scandir(os.path.join(pack, inside)):
-        name = f"{inside}/{entry.name}" if inside else entry.name
+    for name, entry in ((os.path.join(inside, one.name), one) for one in os.scandir(os.path.join(pack, inside))):
         if entry.is_dir(follow_symlinks=False) and depth < 7: yield from listed(pack, name, depth + 1)
         else: yield need(entry.is_file(follow_symlinks=False) and name, f"{name!r} is no plain file")
 def check_files(pack):  # every file is what SHA256SUMS says; answers the hash of that list, and the list
@@ -83,7 +79,7 @@ def check_tiles(pack, size, root, names):  # all tiles (C2SP tlog-tiles) hash up
     while len(tree[-1]) > 1: tree.append([node(*two) for two in zip(tree[-1][::2], tree[-1][1::2])])
     fine = all(levels[n] == tree[8 * n] for n in range(8) if levels[n]) and root_of(tree, size) == root
     return need(fine and tree, "the tiles do not hash up to the root in the checkpoint")
-def check_records(pack, manifest, tree, take):  # answers the origins that the log had earlier
+def check_records(pack, sums, manifest, tree, take):  # answers the origins that the log had earlier
     last, count, earlier, now = -1, 0, {}, None
     with open(os.path.join(pack, "records.jsonl"), "rb") as file:
         while line := file.readline(RECORD * 6 + 100):
@@ -95,17 +91,22 @@ def check_records(pack, manifest, tree, take):  # answers the origins that the l
             fits = hash_ == (None if manifest["redacted"] else leaf.get("private")) and leaf["t"] in TYPES and (
                 len(text) + len((private or "").encode()) < RECORD and (i < manifest["next"] or leaf["t"] in OF_LOG))
             need(fits, f"record {i} is beyond the period, or has not the private part that its leaf names")
+            if leaf["t"] == "stamped": stamped(now, i, leaf, tree, lambda f: small(pack, f) if f in sums else None)
             if leaf["t"] in ("start", "restored"): now = follow(earlier, now, i, leaf, tree)
             last, count, _ = i, count + 1, take(i, leaf)
     return need(count == manifest["records"] and now in (None, manifest["origin"]) and [earlier], f"{count} records")[0]
 def follow(earlier, now, i, leaf, tree):  # each restore ended an origin and names its key and size; answers the next
-    before = leaf["from" if leaf["t"] == "restored" else "origin"]
-    need(now in (None, before), f"record {i} is of another log than those before it")
+    need(now in (None, leaf["from" if leaf["t"] == "restored" else "origin"]), f"record {i} is of another log")
     if leaf["t"] == "restored":
         said = leaf["size"], leaf["root"], (key := parse_key(leaf["key"]))[0]
-        need(said == (i, root_of(tree, i).hex(), f"attestd/{before}"), f"record {i} restores other records")
+        need(said == (i, root_of(tree, i).hex(), f"attestd/{leaf['from']}"), f"record {i} restores other records")
         earlier[key[0]] = key, i
     return leaf["origin"]
+def stamped(now, i, leaf, tree, blob):  # a time stamp is over a checkpoint of this log; openssl says who signed it
+    (name, size, root), hash_ = checkpoint(parse_note(leaf["note"])[0]), leaf["token"]
+    of_log = name == f"attestd/{now or name[8:]}" and size <= i and root_of(tree, size) == root
+    token, over = blob(f"blobs/{hash_[:2]}/{hash_}"), b"\4\x20" + hashlib.sha256(leaf["note"].encode()).digest()
+    need(of_log and (token is None or over in token), f"record {i} is a time stamp of something else")
 class Promises:  # every promised slot is kept by a later record of that slot, or ended; no schedule is computed
     def __init__(self, manifest):
         self.first, self.next, self.whole, self.befell = *map(manifest.get, ("first", "next", "whole")), []
@@ -122,7 +123,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.hold(t != "run" or leaf["config"] in self.configured, f"record {i}: its configuration is not there")
         if i < self.first:
             self.hold(at < self.start or t in OF_LOG, f"record {i} is of the period, but stands before it")
-            if t in ("run", "same", "missed") and who is not None: self.open[who] = follows, i
+            if who is not None and t in ("run", "same", "missed") or (t, who) == ("acted", i): self.open[who] = follows, i
             return
         self.hold(self.newest or at >= self.start, f"record {i} begins the period, but is from before it")
         self.hold(not self.whole or self.expected == i, f"records {self.expected} to {i - 1} are missing")
@@ -130,7 +131,7 @@ class Promises:  # every promised slot is kept by a later record of that slot, o
         self.expected, self.newest = i + 1, at
         (promised, by), slot = self.open.get(who, (None, -1)), leaf.get("slot") and when(leaf["slot"])
         if t == "retired": self.open.pop(who, None)
-        elif t in ("ticked", "attested"): self.open.setdefault(who, (None, i))
+        elif t in ("ticked", "attested") or t == "acted" and who == i: self.open.setdefault(who, (None, i))
         elif t in OF_SUBJECTS:
             if t == "missed": kept = promised is None or when(leaf["from"]) <= promised <= when(leaf["to"])
             elif slot: kept = promised == slot
@@ -175,7 +176,7 @@ def check(pack, key, witness, part):
     places, promises = set(ALWAYS), Promises(manifest)
     tree = check_tiles(pack, size, root, places)
     need(all(f == f"blobs/{sums[f][:2]}/{sums[f]}" for f in set(sums) - places), "a file has no place in a pack")
-    earlier = check_records(pack, manifest, tree, promises.take)
+    earlier = check_records(pack, sums, manifest, tree, promises.take)
     says = f"signed by {name}" + ("" if key else "; COMPARE key.txt with the key of the log's first event (--key)")
     part("authenticity", lambda: need(key in (None, own) and own[0] == name and signed(own, notes[0]) and signed(
         own, notes[1]) == f"{name}/pack\n{sums_hash}\n" and says, "it is not signed with the log's key"))
@@ -185,8 +186,7 @@ def check(pack, key, witness, part):
     return f"{manifest['records']} records, {len(sums)} files; {size} leaves hash up to the checkpoint's root"
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("pack", "--key", "--witness"): options.add_argument(name)
-    options.add_argument("--json", action="store_true")
+    for n in "pack --key --witness --json".split(): options.add_argument(n, action="store" + "_true" * (n == "--json"))
     asked, parts = options.parse_args(), "integrity authenticity witnessed complete"
     verdict = dict.fromkeys(parts.split(), ("not_looked_at", "the pack's integrity fails"))
     def part(name, judge):  # what judges says why it holds, or in what word else

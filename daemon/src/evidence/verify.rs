@@ -15,6 +15,7 @@ use super::manifest::{self, Manifest};
 use super::origins::Origins;
 use super::promises::Promises;
 use super::records::Lines;
+use super::stamps::Stamps;
 use super::tiles::Tiles;
 use super::witness;
 
@@ -127,7 +128,7 @@ pub(super) struct Whole {
     pub origins: Origins,
     pub manifest: Manifest,
     complete: Part,
-    counted: String,
+    counted: Vec<String>,
 }
 
 /// Verifies a pack.
@@ -135,7 +136,7 @@ pub fn verify(pack: &Path, ask: &Ask) -> Verdict {
     let not_asked = Part::new(Word::NotAsked, "no --replay was given");
     match read(pack) {
         Ok(whole) => Verdict {
-            integrity: Part::new(Word::Holds, whole.counted.clone()),
+            integrity: Part { word: Word::Holds, says: whole.counted.clone() },
             authenticity: Part::of(authentic(&whole, ask.key.as_ref())),
             witnessed: match &ask.witness {
                 Some(file) => witness::hold(file, &whole, ask.key.as_ref())
@@ -166,7 +167,8 @@ fn read(pack: &Path) -> Result<Whole, Bad> {
     let (sums, files) = files::sums(pack)?;
     let manifest = read_manifest(pack)?;
     let notes = [note(pack, files::CHECKPOINT)?, note(pack, files::SEAL)?];
-    let checkpoint = checkpoint(&notes[0])?;
+    let checkpoint = checkpoint(&notes[0]);
+    let checkpoint = checkpoint.map_err(|error| bad(format!("{}: {error}", files::CHECKPOINT)))?;
     let key = files::read_text(pack, files::KEY)?;
     let key = key.strip_suffix('\n').and_then(|key| key.parse::<Verifier>().ok());
     let key = key.ok_or_else(|| bad("key.txt holds no verifier key"))?;
@@ -186,11 +188,12 @@ fn read(pack: &Path) -> Result<Whole, Bad> {
     }
     let blobs = places(&files, head.size)?;
     let tiles = Tiles::read(pack, &head)?;
-    let (complete, origins, records) = read_records(pack, &manifest, &tiles)?;
+    let (complete, origins, stamps) = read_records(pack, &manifest, &tiles, &files)?;
     let counted = format!(
-        "{records} records, {blobs} blobs, each what it should be; {} leaves hash up to the checkpoint's root",
-        head.size
+        "{} records, {blobs} blobs, each what it should be; {} leaves hash up to the checkpoint's root",
+        manifest.records, head.size
     );
+    let counted = [counted].into_iter().chain(stamps.say()).collect();
     Ok(Whole { checkpoint, key, notes, sums, tiles, origins, manifest, complete, counted })
 }
 
@@ -201,14 +204,13 @@ fn note(pack: &Path, name: &str) -> Result<String, Bad> {
 }
 
 /// The checkpoint in a note, which has the three lines that attestd writes and no more.
-fn checkpoint(note: &str) -> Result<Checkpoint, Bad> {
-    let wrong = |error: BadNote| bad(format!("{}: {error}", files::CHECKPOINT));
-    let note = Note::parse(note.as_bytes()).map_err(wrong)?;
-    let checkpoint = Checkpoint::parse(note.text).map_err(wrong)?;
-    if checkpoint.text() != note.text {
-        return Err(bad(format!("{} has more than a checkpoint", files::CHECKPOINT)));
+pub(super) fn checkpoint(note: &str) -> Result<Checkpoint, BadNote> {
+    let note = Note::parse(note.as_bytes())?;
+    let checkpoint = Checkpoint::parse(note.text)?;
+    match checkpoint.text() == note.text {
+        true => Ok(checkpoint),
+        false => Err(BadNote::Checkpoint("it has more than its three lines")),
     }
-    Ok(checkpoint)
 }
 
 fn read_manifest(pack: &Path) -> Result<Manifest, Bad> {
@@ -252,16 +254,17 @@ fn places(sums: &BTreeMap<String, String>, size: u64) -> Result<usize, Bad> {
     }
 }
 
-/// Holds each record against its tile, its private part against its leaf, and its origin against the records before it;
-/// gathers what completeness needs.
+/// Holds each record against its tile, its private part against its leaf, its origin against the records before it, and
+/// what was stamped against those; gathers what completeness needs.
 fn read_records(
     pack: &Path,
     manifest: &Manifest,
     tiles: &Tiles,
-) -> Result<(Part, Origins, u64), Bad> {
+    files: &BTreeMap<String, String>,
+) -> Result<(Part, Origins, Stamps), Bad> {
     let mut lines = Lines::open(pack)?;
     let (mut records, mut complete) = (0, Completeness::new(manifest));
-    let mut origins = Origins::default();
+    let (mut origins, mut stamps) = (Origins::default(), Stamps::default());
     while let Some(line) = lines.next()? {
         let index = line.i;
         let wrong = |what: &str| bad(format!("record {index} {what}"));
@@ -281,6 +284,7 @@ fn read_records(
             return Err(wrong("is beyond the period"));
         }
         origins.take(index, &leaf, &line.leaf, tiles).map_err(bad)?;
+        stamps.take(index, &leaf, (&origins, tiles), (pack, files))?;
         complete.take(index, &leaf);
         records += 1;
     }
@@ -288,7 +292,7 @@ fn read_records(
         return Err(bad(format!("there are {records} records, not {}", manifest.records)));
     }
     origins.end(&manifest.origin).map_err(bad)?;
-    Ok((complete.end(), origins, records))
+    Ok((complete.end(), origins, stamps))
 }
 
 /// Completeness, as the records go by.

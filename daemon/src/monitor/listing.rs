@@ -8,7 +8,8 @@ use attestd_core::record::{Record, Ticked};
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{BEHIND_MAX, after};
 use attestd_core::{
-    CheckId, FindingSpec, Means, Nature, ProbeError, Severity, Subject, Target, Trigger,
+    CheckId, Evidence, FindingSpec, Judgement, Means, Nature, Observation, Outcome, ProbeError,
+    Severity, Subject, Target, Trigger,
 };
 
 use super::{Cause, Live, Monitor, look};
@@ -184,7 +185,7 @@ impl Monitor {
     }
 
     /// Retires a subject: its alerts end, and the reduced coverage is told. The check as a whole was only a subject
-    /// while it could not say its targets, so that its end reduces nothing.
+    /// while it could not say its targets, so that its end reduces nothing; what is over is resolved, and neither.
     pub(super) async fn retire(&mut self, subject: &Subject, kind: &str) -> Result<(), StoreError> {
         if let Some(live) = self.live.get_mut(subject).filter(|live| live.running) {
             live.gone = true;
@@ -195,12 +196,24 @@ impl Monitor {
         self.live.remove(subject);
         self.shared.memory.lock().expect("nothing panics while it holds this lock").remove(subject);
         let check = self.checks.get(&subject.check);
+        let ends = check.is_some_and(|check| check.check.ends());
         let mut events = Vec::new();
         if let Some(check) = check.or(self.checks.values().next()) {
             let policy = self.shared.policy_of(check, subject, Nature::Local, now);
-            events = alert::step(&state.alerts, Input::Retired, &policy, now).1;
+            let over = Observation {
+                subject: subject.clone(),
+                at: now,
+                trigger: Trigger::Change,
+                slot: None,
+                outcome: Outcome::Judged {
+                    evidence: Evidence::default(),
+                    judgement: Judgement::default(),
+                },
+            };
+            let input = if ends { Input::Observed(&over) } else { Input::Retired };
+            events = alert::step(&state.alerts, input, &policy, now).1;
         }
-        if subject.target.is_some() {
+        if subject.target.is_some() && !ends {
             let (finding, worst) = (COVERAGE_REDUCED.finding(), COVERAGE_REDUCED.severity);
             events.push(AlertEvent::new(Change::Retired, finding, worst, now));
         }

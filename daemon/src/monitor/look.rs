@@ -30,7 +30,7 @@ pub async fn probe(
     guarded(clock, check, look).await
 }
 
-/// Asks the check for its targets, likewise; none at all and too many are Unseen (F2).
+/// Asks the check for its targets, likewise; too many are Unseen, and none at all where they do not end (F2).
 pub async fn targets(
     clock: &dyn Clock,
     check: &Arc<ConfiguredCheck>,
@@ -38,7 +38,9 @@ pub async fn targets(
     let check_ = check.clone();
     let targets = guarded(clock, check, async move { check_.check.targets().await }).await?;
     match targets.len() {
-        0 => Err(ProbeError::new("no_targets", "there is nothing to look at: no target was found")),
+        0 if !check.check.ends() => {
+            Err(ProbeError::new("no_targets", "there is nothing to look at: no target was found"))
+        }
         n if n > limits::TARGETS_MAX => Err(ProbeError::new(
             "too_many_targets",
             format!("over {} targets were found", limits::TARGETS_MAX),

@@ -19,6 +19,7 @@ use std::time::Duration;
 use attestd_core::alert::{self, Input};
 use attestd_core::check::Blob;
 use attestd_core::record::{Record, Ticked};
+use attestd_core::state::SubjectState;
 use attestd_core::statement::Said;
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Trust, Uptime, between};
@@ -134,6 +135,8 @@ pub struct Monitor {
     began: Uptime,
     /// Since when a Monday digest waits for what is being looked at.
     digest_waits: Option<Uptime>,
+    /// How often anything in the calendar had moved when that was last looked at.
+    calendar_moves: u64,
 }
 
 /// The ends by which the monitor is reached.
@@ -176,6 +179,7 @@ impl Monitor {
             restate_at: Uptime(Duration::ZERO),
             began,
             digest_waits: None,
+            calendar_moves: 0,
         }
     }
 
@@ -226,15 +230,22 @@ impl Monitor {
         if std::mem::replace(&mut self.trusted, trusted) != trusted {
             self.list_all(&Cause::Clock);
         }
-        let mut due = BTreeSet::new();
+        let (mut due, mut turned) = (BTreeSet::new(), Vec::new());
         self.shared.store.read(&mut |state| {
             for (subject, state) in &state.subjects {
-                let Some(live) = self.live.get(subject) else { continue };
-                if !live.running && state.next.is_some_and(|next| next <= now) {
+                let Some(live) = self.live.get(subject).filter(|live| !live.running) else {
+                    continue;
+                };
+                if state.next.is_some_and(|next| next <= now) {
                     due.insert(subject.check.clone());
+                } else if self.turns(subject, live, state).is_some_and(|at| at <= now) {
+                    turned.push(subject.clone());
                 }
             }
         });
+        for subject in turned {
+            self.start(&subject, Trigger::Change, None);
+        }
         for check in due {
             self.list(&check, Cause::Due);
         }
@@ -258,10 +269,21 @@ impl Monitor {
         if trusted {
             self.digest(now).await?;
         }
+        let mut moves = 0;
+        self.shared.store.read(&mut |state| moves = state.calendar.moves());
+        if std::mem::replace(&mut self.calendar_moves, moves) != moves {
+            self.restate_at = self.restate_at.min(Uptime(uptime.0 + restating::GATHER));
+        }
         if self.restate_at <= uptime {
             self.restate_at = self.restate().await?;
         }
         Ok(())
+    }
+
+    /// When a subject is judged otherwise than it was, though nothing else happens.
+    fn turns(&self, subject: &Subject, live: &Live, state: &SubjectState) -> Option<Timestamp> {
+        let (check, target) = (self.checks.get(&subject.check)?, live.target.as_ref().ok()?);
+        check.check.turns(target, state.last.as_ref()?.at)
     }
 
     /// Steps every subject whose alerts reached a deadline.
@@ -369,7 +391,16 @@ impl Monitor {
 
     async fn told(&mut self, message: Message) -> Result<(), StoreError> {
         match message {
-            Message::Changed(files) if files.is_empty() => self.look_at_own(),
+            Message::Changed(files) if files.is_empty() => {
+                self.look_at_own();
+                let ends = |(id, check): (&CheckId, &Arc<ConfiguredCheck>)| {
+                    check.check.ends().then(|| id.clone())
+                };
+                let said_of: Vec<CheckId> = self.checks.iter().filter_map(ends).collect();
+                for id in said_of {
+                    self.list(&id, Cause::Changed(Arc::default()));
+                }
+            }
             Message::Changed(files) => self.list_all(&Cause::Changed(Arc::new(files))),
             Message::Moved(check) => self.list(&check, Cause::Changed(Arc::default())),
             Message::Ask { subject, reply } => self.ask(subject, reply),

@@ -3,21 +3,25 @@
 
 use std::time::Duration;
 
-use attestd_core::Subject;
+use attestd_core::calendar::Entry;
 use attestd_core::event::{Addressed, AlertEvent};
 use attestd_core::level::{self, Differences};
 use attestd_core::outbox::Waiting;
 use attestd_core::record::{Record, Restated};
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::Uptime;
+use attestd_core::{Status, Subject};
 
 use super::Monitor;
+use crate::calendar;
 use crate::limits;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(3600);
 /// Records written at one go: the monitor does nothing else meanwhile, and each waits for the disk.
 const RECORDS_MAX: usize = 32;
+/// What moves together in the calendar is told together: so long after the first of it.
+pub(super) const GATHER: Duration = Duration::from_secs(5);
 /// Events in one record: half of what a record holds, were each a kilobyte.
 const EVENTS_MAX: usize = 32;
 
@@ -27,6 +31,7 @@ impl Monitor {
         let mut found = Differences::default();
         self.shared.store.read(&mut |state| found = level::differences(state));
         let mut records = self.over(found.over);
+        records.extend(self.dates(found.dates));
         let mut wait = EVERY;
         for (subject, events) in found.fires {
             if records.len() > RECORDS_MAX {
@@ -67,6 +72,18 @@ impl Monitor {
             events: events.to_vec(),
         };
         events.chunks(EVENTS_MAX).map(record).collect()
+    }
+
+    fn dates(&self, dates: Vec<(Entry, Addressed)>) -> Vec<Restated> {
+        let at = self.shared.clock.now();
+        let record = |(entry, to): (Entry, Addressed)| {
+            let Entry { subject, kind, .. } = entry.clone();
+            let status = self.shared.state(&subject).map_or(Status::Unknown, |of| of.status(at));
+            let about = calendar::about(&entry, &|index| self.shared.store.record(index).ok());
+            let events = vec![calendar::told(entry.event(to), about)];
+            Restated { at, subject, kind, status, events }
+        };
+        dates.into_iter().take(RECORDS_MAX + 1).map(record).collect()
     }
 
     fn over(&self, over: Vec<(Waiting, Vec<Addressed>)>) -> Vec<Restated> {

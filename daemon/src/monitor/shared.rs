@@ -44,6 +44,8 @@ pub struct Shared {
     pub memory: Mutex<BTreeMap<Subject, Memory>>,
     /// Every subject there should be, those included that have not been seen yet.
     pub expected: Mutex<BTreeMap<Subject, Nature>>,
+    /// Held while what a person does is held against the state and recorded: one at a time.
+    pub acting: tokio::sync::Mutex<()>,
     /// The people and the maintenance windows of the configuration in force.
     rules: Mutex<Arc<Rules>>,
     /// The days on which people are waited for.
@@ -81,6 +83,7 @@ impl Shared {
             anchor: Mutex::new(anchor),
             memory: Mutex::default(),
             expected: Mutex::default(),
+            acting: tokio::sync::Mutex::default(),
             rules: Mutex::default(),
             working: Arc::new(attestd_checks::data::working_days().clone()),
             durations: Mutex::default(),

@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: the same table as text, at `/metrics` on loopback.
+//! Metrics for Prometheus: the same table as text, at `/metrics` on loopback; and beside it the calendar.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::export::Source;
 use super::metrics::{Kind, METRICS, Snapshot, Spec};
+use crate::calendar::Feed;
 
 /// Connections at once: a Prometheus keeps one open.
 const CONNECTIONS_MAX: usize = 32;
@@ -57,13 +58,14 @@ impl PrometheusSettings {
     }
 }
 
-/// Serves `/metrics` on a bound listener until told to stop.
+/// Serves `/metrics` and `/calendar.ics` on a bound listener until told to stop.
 pub async fn serve(
     listener: TcpListener,
     source: Source,
+    calendar: Feed,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = TowerToHyperService::new(router(source, listener.local_addr()?.port()));
+    let app = TowerToHyperService::new(router(source, calendar, listener.local_addr()?.port()));
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut tasks = JoinSet::new(); // aborts them when dropped
     loop {
@@ -88,17 +90,26 @@ pub async fn serve(
 }
 
 /// The routes, behind the exact list of hosts that are ours at `port`.
-pub fn router(source: Source, port: u16) -> Router {
+pub fn router(source: Source, calendar: Feed, port: u16) -> Router {
     let hosts: Vec<String> =
         ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")).into();
     Router::new()
         .route("/metrics", get(metrics))
         .with_state(source)
+        .merge(Router::new().route("/calendar.ics", get(feed)).with_state(calendar))
         .layer(from_fn_with_state(Arc::<[String]>::from(hosts), only_our_hosts))
 }
 
 async fn metrics(State(source): State<Source>) -> Response {
     ([(CONTENT_TYPE, TEXT)], text(&source())).into_response()
+}
+
+/// The calendar; its words are read from the log.
+async fn feed(State(calendar): State<Feed>) -> Response {
+    match tokio::task::spawn_blocking(move || calendar()).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/calendar; charset=utf-8")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// A page of another site that a browser was tricked to send here (DNS rebinding) names another host.
@@ -173,6 +184,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    fn calendar() -> Feed {
+        Arc::new(|| "BEGIN:VCALENDAR\r\n".to_owned())
+    }
+
     #[test]
     fn the_table_reads_as_prometheus_expects() {
         let text = text(&snapshot(&["a \"b\"\\c"]));
@@ -199,7 +214,7 @@ mod tests {
         let port = listener.local_addr().expect("bound").port();
         let stop = CancellationToken::new();
         let source: Source = Arc::new(|| snapshot(&["a:443"]));
-        let served = tokio::spawn(serve(listener, source, stop.clone()));
+        let served = tokio::spawn(serve(listener, source, calendar(), stop.clone()));
         for (request, expected) in [
             (format!("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"), "200"),
             (format!("GET /metrics HTTP/1.1\r\nHost: LocalHost:{port}\r\n"), "200"),
@@ -218,6 +233,7 @@ mod tests {
                 ),
                 "405",
             ),
+            (format!("GET /calendar.ics HTTP/1.1\r\nHost: evil.example:{port}\r\n"), "421"),
             (format!("GET / HTTP/1.1\r\nHost: localhost:{port}\r\n"), "404"),
         ] {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
@@ -229,6 +245,17 @@ mod tests {
             assert_eq!(status, Some(expected), "{request}{answer}");
             assert_eq!(answer.contains("attestd_subject_status"), expected == "200");
         }
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+        let request = format!(
+            "GET /calendar.ics HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(
+            answer.contains("content-type: text/calendar") && answer.ends_with("VCALENDAR\r\n")
+        );
         stop.cancel();
         served.await.expect("no panic").expect("ended well");
     }
@@ -239,7 +266,7 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let source: Source = Arc::new(|| snapshot(&["a:443"]));
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, source, stop.clone()));
+        let served = tokio::spawn(serve(listener, source, calendar(), stop.clone()));
         let mut mute = Vec::new();
         for _ in 0..CONNECTIONS_MAX + 1 {
             mute.push(TcpStream::connect(address).await.expect("connected"));

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::export::{self, Source};
 use super::metrics::Snapshot;
 use super::prometheus;
+use crate::calendar::Feed;
 use crate::delivery::Deliveries;
 use crate::delivery::otlp_sender::Sender;
 use crate::monitor::shared::Shared;
@@ -56,6 +57,7 @@ impl Running {
         senders: &[Arc<Sender>],
         shared: &Arc<Shared>,
         deliveries: &Arc<tokio::sync::Mutex<Deliveries>>,
+        calendar: Feed,
         origin: &str,
     ) -> anyhow::Result<Running> {
         let source = source(shared.clone(), deliveries.clone());
@@ -65,7 +67,8 @@ impl Running {
         if let Some(listener) = &running.listener {
             let socket = listener.socket.try_clone().and_then(TcpListener::from_std);
             let socket = socket.with_context(|| format!("metrics at {}", listener.at))?;
-            let serve = prometheus::serve(socket, running.source.clone(), running.stop.clone());
+            let serve =
+                prometheus::serve(socket, running.source.clone(), calendar, running.stop.clone());
             running.tasks.spawn(async move {
                 if let Err(error) = serve.await {
                     tracing::error!(%error, "Metrics are no longer served.");

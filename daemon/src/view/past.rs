@@ -81,6 +81,7 @@ impl StatusView {
         subjects.sort_by_key(by_status);
         StatusView {
             pruned: None,
+            stamped: None,
             organisation: organisation.to_owned(),
             at,
             past: Some(PastView {

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::store::{indexes, state};
 use crate::testing::{
-    acted, at, attested, configured, draft, query, run, same, silence, start, take, ticked, wait,
+    acted, at, attested, closed, configured, draft, opened, query, run, same, silence, stamped,
+    start, take, ticked, told, wait,
 };
 use crate::{MemoryStore, SledStore};
 
@@ -22,6 +23,8 @@ enum Act {
     Silence(u8),
     End(u8),
     Attest(u8, i8),
+    Stamp,
+    Incident(u8),
     Configure(bool),
     Acknowledge(bool, u8),
     Tell,
@@ -49,6 +52,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Silence),
         1 => any::<u8>().prop_map(Act::End),
         1 => (0..4u8, 1..28i8).prop_map(|(s, d)| Act::Attest(s, d)),
+        1 => Just(Act::Stamp),
+        2 => (0..9u8).prop_map(Act::Incident),
         1 => any::<bool>().prop_map(Act::Configure),
         4 => (any::<bool>(), 0..20u8).prop_map(|(d, s)| Act::Acknowledge(d, s)),
         1 => Just(Act::Tell),
@@ -113,6 +118,13 @@ impl Pair {
             }
             Act::Attest(subject, day) => {
                 self.commit(&attested(name(*subject), n, *day));
+            }
+            Act::Stamp => self.commit(&stamped(n)),
+            Act::Incident(what) => {
+                let next = state(&self.memory).incidents.next();
+                let number = next.saturating_sub(u64::from(what / 3)).max(1);
+                let said = [opened, told, closed][usize::from(what % 3)];
+                self.commit(&acted(&format!("incident/{number}"), n, said(number)));
             }
             Act::Configure(both) => {
                 self.commit(&configured(if *both { &DESTINATIONS } else { &DESTINATIONS[..1] }));

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use super::store::{indexes, put, state};
 use crate::fs::faults::{self, EIO, Fault};
-use crate::testing::{at, attested, configured, copy, query, run, same, start, ticked, wait};
+use crate::testing::{
+    at, attested, configured, copy, query, run, same, stamped, start, ticked, wait,
+};
 use crate::{SledStore, read_offline};
 
 /// Small enough that the tests' records need many segments.
@@ -29,6 +31,7 @@ fn filled() -> (TempDir, SledStore) {
     put(&store, run("tls/gone", 1, None));
     put(&store, attested("tls/gone", 1, 3));
     put(&store, Record::Retired(ticked("tls/gone", 1, Change::Retired)));
+    put(&store, stamped(1));
     let mut n = 5;
     while n < RECORDS {
         let change = (n % 60 == 0).then_some(Change::Opened);
@@ -69,7 +72,7 @@ fn hold(store: &SledStore, before: &State) {
         store.evidence(last.of).expect("what the state refers to is there");
         store.record(subject.number).expect("what leaves refer to is there");
     }
-    assert!(!before.said.0.is_empty());
+    assert!(!before.said.0.is_empty() && before.stamped.is_some());
     for statement in before.said.0.values().flatten() {
         store.record(statement.record).expect("what people said is there");
     }

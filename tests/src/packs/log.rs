@@ -8,14 +8,15 @@ use std::time::Duration;
 use attestd::evidence::{ExportError, Manifest, Signed, Source, Wish, export, seal_text};
 use attestd_core::check::Blob;
 use attestd_core::merkle::{self, Hash, Head, Tree, leaf_hash};
-use attestd_core::record::Erased;
-use attestd_core::store::{Store, StoreError};
+use attestd_core::record::{Erased, Record};
+use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Clock, after};
 use attestd_core::{CheckId, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use attestd_storage::note::{Checkpoint, key_name};
 use serde_json::{Value, json};
 
+use crate::authority;
 use crate::sim::chance::Chance;
 use crate::sim::world::{ORIGIN, Simulation};
 
@@ -39,6 +40,10 @@ pub struct Log {
 impl Log {
     /// What the daemon wrote in the world of a seed, in so many quarters of an hour, with all that can happen to it.
     pub fn simulated(seed: u64, quarters: u32, key: &SigningKey) -> Log {
+        Log::of_world(seed, quarters, key, true)
+    }
+
+    fn of_world(seed: u64, quarters: u32, key: &SigningKey, stamps: bool) -> Log {
         crate::sim::quiet();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -64,6 +69,9 @@ impl Log {
                 }
                 if sim.chance.one_in(60) {
                     erase(&sim).await;
+                }
+                if stamps && sim.chance.one_in(8) {
+                    stamp(&sim, key).await;
                 }
             }
             sim.pass(Duration::from_secs(3600)).await;
@@ -101,7 +109,8 @@ impl Log {
         log.with(all.collect())
     }
 
-    /// So many logs that were restored from a backup once, early in their time.
+    /// So many logs that were restored from a backup once, early in their time. No checkpoint of them is stamped: who
+    /// rewrites them would have to have each stamped anew.
     pub fn restored(count: usize, key: &SigningKey) -> Vec<Log> {
         let early = |log: &Log| {
             let half = log.records.len() as u64 / 2;
@@ -109,7 +118,7 @@ impl Log {
                 && !log.blobs.is_empty()
                 && log.lost.iter().all(|(_, size)| *size + 20 < half)
         };
-        (100..).map(|seed| Log::simulated(seed, 24, key)).filter(early).take(count).collect()
+        (100..).map(|seed| Log::of_world(seed, 24, key, false)).filter(early).take(count).collect()
     }
 
     /// The index of the newest record that says that it was restored.
@@ -204,7 +213,7 @@ impl Log {
     /// Some of it: any period that chance draws, perhaps of one check, perhaps redacted.
     pub fn some(&self, chance: &mut Chance) -> Wish {
         // What befell the log itself is no part of any period.
-        let of_log = ["restored", "pruned", "erased"];
+        let of_log = ["restored", "pruned", "erased", "stamped"];
         let indexes = (0..self.records.len())
             .filter(|n| !of_log.contains(&self.leaf(*n)["t"].as_str().unwrap_or_default()));
         let times: Vec<Timestamp> = indexes.map(|index| self.at(index)).collect();
@@ -265,6 +274,17 @@ async fn erase(sim: &Simulation) {
     let (at, reason) = (sim.clock.now(), "it named somebody".to_owned());
     let erased = Erased { at, sha256, by: 0, reason };
     sim.store.erase(erased).await.expect("the store can be written");
+}
+
+/// An authority stamps the newest checkpoint.
+async fn stamp(sim: &Simulation, key: &SigningKey) {
+    let mut origin = String::new();
+    sim.store.read(&mut |state| origin.clone_from(&state.origin));
+    let head = sim.store.head().expect("it can be written");
+    let note = key.sign(&Checkpoint::new(&origin, head));
+    let (stamped, token) = authority::stamped(&note, sim.clock.now());
+    let draft = Draft { record: Record::Stamped(stamped), blobs: vec![token] };
+    sim.store.commit(draft).await.expect("the store can be written");
 }
 
 /// What happens to a daemon now and then.

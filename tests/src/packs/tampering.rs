@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::log::Log;
 use super::pack::Pack;
+use crate::authority;
 use crate::sim::chance::Chance;
 
 /// A pack on the bench.
@@ -390,6 +391,32 @@ pub const CLASSES: &[Class] = &[
         }
         bench.put(&lines);
     }),
+    class("a time stamp is of another log, with the key", "integrity", |bench| {
+        let size = bench.log.records.len() as u64;
+        let head = bench.log.checkpoint(size).head;
+        let note = bench.key.sign(&Checkpoint::new(&"f".repeat(32), head));
+        bench.stamp(&note, &note);
+    }),
+    class("a time stamp is of another tree, with the key", "integrity", |bench| {
+        let size = bench.log.records.len() as u64;
+        let note =
+            bench.key.sign(&Checkpoint::new(&bench.log.origin, Head { size, root: [7; 32] }));
+        bench.stamp(&note, &note);
+    }),
+    class("a time stamp is of no checkpoint, with the key", "integrity", |bench| {
+        let name = bench.log.name();
+        let note = bench.key.sign_text(&name, &format!("{name}\nall is well\n"));
+        bench.stamp(&note, &note);
+    }),
+    class(
+        "a time stamp's token is that of an older checkpoint, with the key",
+        "integrity",
+        |bench| {
+            let size = bench.log.records.len() as u64;
+            let notes = [size, size - 1].map(|size| bench.key.sign(&bench.log.checkpoint(size)));
+            bench.stamp(&notes[0], &notes[1]);
+        },
+    ),
     class("the period is said to be longer, and the pack signed", "complete", |bench| {
         bench.pack.manifest(|manifest| manifest["from"] = json!("2020-01-01T00:00:00Z"));
         bench.pack.seal(bench.key);
@@ -409,6 +436,27 @@ impl Bench<'_> {
         let pack = Pack::read(&out);
         std::fs::remove_dir_all(&out).expect("it was made");
         pack
+    }
+
+    /// The log ends in a time stamp of this note, with a token over that.
+    fn stamp(&mut self, note: &str, over: &str) {
+        let now = self.log.at(self.log.records.len() - 1);
+        let (stamped, token) = authority::stamped(over, now);
+        let authority = stamped.authority;
+        let private = json!({ "salt": "5a".repeat(16), "authority": authority }).to_string();
+        let leaf = json!({
+            "t": "stamped",
+            "at": now,
+            "note": note,
+            "time": now,
+            "token": stamped.token,
+            "private": sha256_hex(private.as_bytes()),
+        });
+        let mut records = self.log.records.clone();
+        records.push((leaf.to_string(), Some(private)));
+        let mut log = self.log.with(records);
+        log.blobs.insert(token.sha256.clone(), token);
+        self.rewrite(log);
     }
 
     fn first(&self) -> u64 {
@@ -540,7 +588,7 @@ fn renumbered(leaf: &str, gone: u64) -> String {
 /// Whether a record says what befell the log itself.
 fn of_log(line: &Value) -> bool {
     let leaf: Value = serde_json::from_str(&text(&line["leaf"])).expect("a leaf is JSON");
-    ["restored", "pruned", "erased"].contains(&leaf["t"].as_str().unwrap_or_default())
+    ["restored", "pruned", "erased", "stamped"].contains(&leaf["t"].as_str().unwrap_or_default())
 }
 
 fn has_private(line: &Value) -> bool {

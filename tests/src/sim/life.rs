@@ -40,8 +40,8 @@ pub struct Begins {
     pub rules: Rules,
     /// What tells, given the store of this life.
     pub destinations: Vec<Destination>,
-    /// How it is found out whether test alerts arrive; without any, none is sent.
-    pub ways: Ways,
+    /// Who is sent test alerts, and how it is known that they arrived.
+    pub canaries: Ways,
     /// Whether housekeeping is done, or left to the test.
     pub keeps: bool,
     /// How often the monitor looks around at least.
@@ -74,7 +74,7 @@ impl Life {
         store: Arc<dyn Store>,
         begins: Begins,
     ) -> Result<Life, StoreError> {
-        let Begins { mut checks, text, routes, rules, destinations, ways, keeps, sweep, seed } =
+        let Begins { mut checks, text, routes, rules, destinations, canaries, keeps, sweep, seed } =
             begins;
         let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
         let mut anchor = None;
@@ -146,13 +146,9 @@ impl Life {
                 housekeeping.run(stops).await;
             }
         });
-        let (stops, told) = (stop.clone(), (shared.clone(), tell.clone()));
-        let testing = tokio::spawn(async move {
-            if !ways.is_empty() {
-                let (_, ways) = watch::channel(Arc::new(ways));
-                canary::run(told.0, ways, told.1, stops).await;
-            }
-        });
+        let (_, ways) = watch::channel(Arc::new(canaries));
+        let testing = canary::run(shared.clone(), ways, tell.clone(), stop.clone());
+        let testing = tokio::spawn(testing);
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         Ok(Life {
             shared,

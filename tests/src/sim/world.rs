@@ -109,6 +109,8 @@ struct SimCheck {
 #[derive(Serialize, Deserialize)]
 struct Facts {
     truth: Truth,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<Timestamp>,
 }
 
 impl Check for SimCheck {
@@ -131,7 +133,10 @@ impl Check for SimCheck {
                 Truth::Dark => Err(ProbeError::new("dark", "it is dark")),
                 Truth::Mute => std::future::pending().await,
                 Truth::Cursed => panic!("simulated: looking at it panics"),
-                truth => Ok(Evidence::of(&Facts { truth })),
+                truth => {
+                    let due = self.world.due(&self.id, look.target.name.as_str());
+                    Ok(Evidence::of(&Facts { truth, due }))
+                }
             }
         })
     }
@@ -139,7 +144,7 @@ impl Check for SimCheck {
     fn judge(&self, evidence: &Evidence, _: Timestamp) -> Result<Judgement, BadEvidence> {
         let facts: Facts = evidence.read()?;
         let half = || "right half".parse().expect("a component");
-        Ok(match facts.truth {
+        let judgement = match facts.truth {
             Truth::Near => Judgement::new(vec![NEAR.finding()], vec![]),
             Truth::Broken => Judgement::new(vec![BROKEN.finding().on(half())], vec![]),
             Truth::HalfSeen => {
@@ -147,6 +152,10 @@ impl Check for SimCheck {
                 Judgement::new(vec![], vec![Unseen { component: Some(half()), reason }])
             }
             _ => Judgement::default(),
+        };
+        Ok(match facts.due {
+            Some(due) => judgement.due(Some(due)).titled("simulated").answers("alex".parse()),
+            None => judgement,
         })
     }
 }
@@ -158,11 +167,17 @@ pub struct World {
     chance: Chance,
     /// The targets there are, by check.
     targets: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// When they are due, by check and target: nothing is, unless a test says so.
+    dates: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl World {
     fn targets_of(&self, check: &str) -> BTreeSet<String> {
         self.targets.lock().expect("whole").get(check).cloned().unwrap_or_default()
+    }
+
+    fn due(&self, check: &str, target: &str) -> Option<Timestamp> {
+        self.dates.lock().expect("whole").get(&format!("{check}/{target}")).copied()
     }
 
     /// The truth of a target changes every so often, by its own stream of chance.
@@ -237,7 +252,7 @@ pub struct Simulation {
     pub acts: u64,
     /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
     pub second: Option<Arc<Receiver>>,
-    /// The mailbox of a person, where there is one.
+    /// The mailbox of a person, where there is one; it takes the calendar.
     pub mailbox: Option<Arc<Receiver>>,
     /// Whether test alerts go to the one destination, and it is asked whether they arrived.
     pub canaries: bool,
@@ -264,6 +279,7 @@ impl Simulation {
             base,
             chance: chance.fork("truth"),
             targets: Mutex::new(targets),
+            dates: Mutex::default(),
         };
         Simulation {
             clock,
@@ -297,6 +313,16 @@ impl Simulation {
         "mail:alex".parse().expect("a plain name")
     }
 
+    /// From now on what a check has is due then; alex answers for it.
+    pub fn set_due(&self, check: &str, target: &str, due: Option<Timestamp>) {
+        let (mut dates, name) =
+            (self.world.dates.lock().expect("whole"), format!("{check}/{target}"));
+        match due {
+            Some(due) => drop(dates.insert(name, due)),
+            None => drop(dates.remove(&name)),
+        }
+    }
+
     /// When the simulation began, by the wall clock.
     pub fn base(&self) -> Timestamp {
         self.world.base
@@ -322,7 +348,8 @@ impl Simulation {
             routes.push(second);
         }
         if self.mailbox.is_some() {
-            routes.push(Route::new(Simulation::mailbox(), Takes::ForPeople));
+            let route = Route::new(Simulation::mailbox(), Takes::ForPeople);
+            routes.push(Route { calendar: true, ..route });
         }
         let destination = |(name, receiver): (DestinationName, &Arc<Receiver>)| Destination {
             name,
@@ -334,14 +361,14 @@ impl Simulation {
         let mailbox = self.mailbox.iter().map(|receiver| (Simulation::mailbox(), receiver));
         let all = [first].into_iter().chain(second).chain(mailbox);
         let asker = Arc::new(SimAsker(self.receiver.clone()));
-        let asked = (Simulation::destination(), Way::Asked(asker));
+        let asked = self.canaries.then(|| (Simulation::destination(), Way::Asked(asker)));
         let begins = Begins {
             checks,
             text: "# simulated\n".to_owned(),
             routes,
             rules: Rules { people: people(), windows: self.windows.clone() },
             destinations: all.map(destination).collect(),
-            ways: Ways::from_iter(self.canaries.then_some(asked)),
+            canaries: asked.into_iter().collect::<Ways>(),
             keeps: self.second.is_some(),
             sweep: SWEEP,
             seed: self.chance.draw(),

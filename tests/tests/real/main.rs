@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod boot;
+mod calendar;
 mod certificates;
 mod collector;
 mod harness;
@@ -11,4 +12,5 @@ mod observability;
 mod packs;
 mod prometheus;
 mod proxy;
+mod timestamps;
 mod tls_servers;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attestd::catalogue::BUILT_IN;
 use attestd::config::{self, Config, ConfigError, ConfiguredCheck};
 use attestd::monitor::{COVERAGE_REDUCED, look};
-use attestd::own;
 use attestd_checks::registry::KINDS;
 use attestd_core::alert::NOT_SEEN;
 use attestd_core::check::Judgement;
@@ -60,7 +60,7 @@ fn the_example_of_each_kind_builds() {
 fn the_documentation_of_each_kind_has_the_fixed_headings() {
     let headings =
         ["What it looks at", "How it judges", "What it cannot see", "Settings", "What it sends"];
-    for kind in KINDS.iter().copied().chain([&own::KIND]) {
+    for kind in KINDS.iter().copied().chain(BUILT_IN) {
         let parts: Vec<(&str, &str)> = kind
             .docs
             .split("## ")
@@ -138,7 +138,10 @@ fn rows() -> Vec<(&'static str, &'static FindingSpec, Vec<&'static str>)> {
         // Rows of the register are shared by the kinds that read it.
         rows.extend(kind.findings.iter().map(|spec| (kind.name, spec, vec!["checks/src"])));
     }
-    rows.extend(own::KIND.findings.iter().map(|spec| ("attestd", spec, vec!["daemon/src"])));
+    for kind in BUILT_IN {
+        let sources = vec!["daemon/src", "checks/src"];
+        rows.extend(kind.findings.iter().map(|spec| (kind.name, spec, sources.clone())));
+    }
     rows.push(("core", &NOT_SEEN, vec!["daemon/core/src"]));
     rows.push(("core", &COVERAGE_REDUCED, vec!["daemon/src"]));
     rows

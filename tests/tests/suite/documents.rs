@@ -32,12 +32,11 @@ fn table() -> String {
         let codes: Vec<String> = fails.map(|spec| format!("`{}`", spec.code)).collect();
         let rest = kind.findings.len() - codes.len();
         let summary = kind.summary.trim_end_matches('.');
-        table.push_str(&format!(
-            "| `{}` | {summary} | {} | {}; {rest} more are warnings and notes |\n",
-            kind.name,
-            looks(kind),
-            codes.join(", ")
-        ));
+        let fails = match codes.is_empty() {
+            true => format!("nothing; {rest} are warnings and notes"),
+            false => format!("{}; {rest} more are warnings and notes", codes.join(", ")),
+        };
+        table.push_str(&format!("| `{}` | {summary} | {} | {fails} |\n", kind.name, looks(kind)));
     }
     table
 }
@@ -143,6 +142,13 @@ const SAMPLE_TAIL: &str = "
 #history = \"3650d\"
 #evidence = \"2557d\"                   # seven years; at least \"365d\"
 
+# --- Time stamps: an authority outside puts its time to the log, once a day (RFC 3161) -------------------
+
+# It is sent the SHA-256 of a checkpoint and nothing else. attestd does not check its signature; whoever verifies a pack does,
+# with openssl (VERIFY.md). `ca`, `headers_file`, `credential`, `client_certificate`, `client_key` and `timeout` as for receivers.
+#[timestamps]
+#authority = \"https://tsa.example.org\"
+
 # --- What is claimed: `attestd posture` holds it against what is recorded --------------------------------
 
 # To a customer, or `public = true`. `controls = \"*\"` are all of a framework. `checks`, `targets` and `service` narrow what
@@ -207,12 +213,22 @@ const SAMPLE_TAIL: &str = "
 #from = \"attestd@example.org\"
 #to = [\"isms-owner\", \"isms-deputy\"]
 
+# Sends each owner the entries of the calendar that they answer for: once they are near, and whenever they move.
+#calendar = true
+
 # Who is told when another destination takes nothing: after 15 minutes where a Critical alert waits, else after 4 hours. One
 # or several names, whatever their rules say; a person is \"mail:ID\". The journal is told too.
 #[telling]
 #second = [\"mail:isms-owner\"]
 
-# Metrics for Prometheus, on loopback only.
+# Everything that has a date as a calendar to subscribe to (RFC 5545): as a file (the service may write to its state directory, or
+# where a drop-in's ReadWritePaths= lets it), and put to a URL with the headers of a credential.
+#[calendar]
+#file = \"/var/lib/attestd/due.ics\"
+#url = \"https://dav.example.org/calendars/attestd.ics\"
+#credential = \"calendar-headers\"     # LoadCredential=calendar-headers:..., such as Authorization: Bearer ...
+
+# Metrics for Prometheus, on loopback only; and the calendar, as /calendar.ics.
 #[metrics]
 #listen = \"127.0.0.1:9464\"
 

@@ -92,9 +92,15 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
     }
     for hidden in ["redacted", "redacted-one"] {
         let text = all_text(&supplier.file(hidden));
-        for name in
-            ["portal", "localhost", "8ZZ99", "policies", "Example Health", "incident", "collector"]
-        {
+        for name in [
+            "portal",
+            "localhost",
+            "8ZZ99",
+            "policies",
+            "Example Health",
+            "incident-response",
+            "collector",
+        ] {
             assert!(!text.contains(name), "{hidden} does not hide {name}");
         }
         assert!(text.contains("certificate_expired"), "{hidden} shows what was found");

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod calendar;
 mod canary;
 mod checkpoints;
 mod cli;
@@ -11,6 +12,7 @@ mod digest;
 mod documents;
 mod evidence;
 mod full_disk;
+mod incidents;
 mod kill;
 mod lost_outbox;
 mod ninety_days;
@@ -24,5 +26,6 @@ mod simulation;
 mod telemetry_names;
 mod telling;
 mod tidy;
+mod timestamps;
 mod together;
 mod worker;

@@ -112,7 +112,7 @@ fn state(told: &str, so: &str, route: Route) -> (State, Vec<Record>) {
 
 /// What is told of the differences, in words; each but the first record that is committed is held to be the last.
 fn told(mut state: State, records: &[Record]) -> Vec<String> {
-    let Differences { fires, over } = level::differences(&state);
+    let Differences { fires, over, .. } = level::differences(&state);
     let mut events: Vec<AlertEvent> = fires.into_values().flatten().collect();
     for (told, to) in over {
         let record = &records[usize::try_from(told.index).expect("an index")];

@@ -1,5 +1,6 @@
 //! The long suites of core: stories and exhaustive scripts for the alert machine, and properties of everything pure.
 
+mod dates;
 mod fold;
 mod levels;
 mod manifest;

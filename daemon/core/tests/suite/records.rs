@@ -6,11 +6,13 @@ use attestd_core::act::{Act, Approval, Matcher, Silence};
 use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Takes};
 use attestd_core::finding::FindingKey;
+use attestd_core::incident::{self, Duty, Opened, Role, Stage};
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Acted, Configured, Digested, Missed, Record, Recorded, Recovered, Restated, Run,
-    Same, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
+    Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
 };
+use attestd_core::statement::{Said, What};
 use attestd_core::time::{Trust, Uptime};
 use attestd_core::{
     Component, DestinationName, Evidence, Finding, FindingCode, Judgement, Means, Reason, Severity,
@@ -250,7 +252,29 @@ fn act() -> BoxedStrategy<Act> {
             Act::Silence(Box::new(Silence { by, since, until, of, reason, accepted }))
         },
     );
-    prop_oneof![take, silence, any::<u64>().prop_map(|of| Act::End { of })].boxed()
+    let incident = (any::<u64>(), timestamp(), ".{0,30}").prop_map(|(number, at, text)| {
+        let said = match number % 3 {
+            0 => incident::Said::Told { to: vec![text.clone()], at, not_needed: Some(text) },
+            1 => incident::Said::Closed { reason: text },
+            _ => incident::Said::Opened(Box::new(Opened {
+                aware: at,
+                kinds: [text.clone()].into(),
+                stage: Stage::Threat,
+                data: BTreeMap::from([(text.clone(), Role::Processor)]),
+                from: Some(text.clone()),
+                what: text.clone(),
+                duties: vec![Duty {
+                    to: text,
+                    rule: "r".to_owned(),
+                    due: Some(at),
+                    hours: Some(24),
+                    done: None,
+                }],
+            })),
+        };
+        Act::Incident { number, said }
+    });
+    prop_oneof![take, silence, incident, any::<u64>().prop_map(|of| Act::End { of })].boxed()
 }
 
 fn record() -> BoxedStrategy<Record> {
@@ -327,13 +351,14 @@ fn record() -> BoxedStrategy<Record> {
     let only = (prop::collection::btree_set(severity(), 0..3), labels())
         .prop_map(|(severities, labels)| Only { severities, labels, ..Only::default() });
     let also = prop::collection::btree_set("[a-z_]{1,8}", 0..2);
-    let route = (destination(), takes, only, any::<bool>(), also).prop_map(
-        |(destination, takes, only, stateless, also)| Route {
+    let route = (destination(), takes, only, any::<[bool; 2]>(), also).prop_map(
+        |(destination, takes, only, [stateless, calendar], also)| Route {
             destination,
             takes,
             only,
             stateless,
             also,
+            calendar,
         },
     );
     let routes = prop::collection::vec(route, 0..3);
@@ -372,6 +397,7 @@ fn record() -> BoxedStrategy<Record> {
     });
     prop_oneof![
         1 => acted,
+        2 => of_few_fields(),
         4 => run().prop_map(|run| Record::Run(Box::new(run))),
         1 => same,
         1 => missed,
@@ -390,6 +416,45 @@ fn record() -> BoxedStrategy<Record> {
         1 => timestamp().prop_map(|at| Record::Stopped { at }),
     ]
     .boxed()
+}
+
+/// What people did and what befell the log: a few texts, numbers and times each.
+fn of_few_fields() -> BoxedStrategy<Record> {
+    let texts = prop::collection::vec("\\PC{0,30}", 5);
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>());
+    let statement = (a_subject(), prop::option::of("\\PC{1,20}"));
+    (timestamp(), timestamp(), texts, numbers, destination(), statement, 0..8_u8)
+        .prop_map(|(at, then, texts, numbers, destination, statement, which)| {
+            let [a, b, c, d, e] = texts.try_into().expect("five texts");
+            let ((first, last, by), (subject, more)) = (numbers, statement);
+            match which {
+                0 => Record::Discarded(Discarded { at, destination, first, last, by, reason: a }),
+                1 => Record::Pruned(Pruned { at, until: first, from: then }),
+                2 => Record::Erased(Erased { at, sha256: a, by, reason: b }),
+                3 => Record::Stamped(Stamped { at, note: a, time: then, token: b, authority: c }),
+                4 => {
+                    let (size, root) = (first, c);
+                    Record::Restored(Restored { at, origin: a, from: b, size, root, key: d, by: e })
+                }
+                5 => Record::Clock { at, trust: Trust::BehindLog },
+                which => {
+                    let what = if which == 6 { What::Done } else { What::Release };
+                    let said = Said {
+                        what,
+                        on: jiff::civil::date(2026, 11, 3),
+                        by: more.as_ref().and_then(|_| "ada".parse().ok()),
+                        second: None,
+                        document: more.clone(),
+                        link: Some(a),
+                        expires: None,
+                        version: more.clone(),
+                    };
+                    let user = by;
+                    Record::Attested(Box::new(Attested { at, subject, said, note: more, user }))
+                }
+            }
+        })
+        .boxed()
 }
 
 proptest! {

@@ -73,6 +73,7 @@ async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
 
 async fn send_as(port: u16, tls: MailTls, login: Option<Login>) -> Result<(), EmitError> {
     let settings = MailSettings {
+        calendar: false,
         relay: "127.0.0.1".to_owned(),
         port,
         tls,

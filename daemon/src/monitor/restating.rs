@@ -34,6 +34,9 @@ impl Monitor {
         records.extend(self.dates(found.dates));
         let mut wait = EVERY;
         for (subject, events) in found.fires {
+            if records.len() > RECORDS_MAX {
+                break;
+            }
             if self.live.get(&subject).is_some_and(|live| live.running) {
                 wait = limits::SWEEP;
             } else {
@@ -87,6 +90,9 @@ impl Monitor {
         let at = self.shared.clock.now();
         let mut records = Vec::new();
         for (told, to) in over {
+            if records.len() > RECORDS_MAX {
+                break; // the rest in a moment: each is read from the log
+            }
             match self.shared.store.record(told.index) {
                 Ok(record) => self.shared.store.read(&mut |state| {
                     records.extend(level::over(state, &record, &told, to.clone(), at));

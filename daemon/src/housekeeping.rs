@@ -146,6 +146,7 @@ impl Housekeeping {
         let served: BTreeSet<String> = health.keys().map(ToString::to_string).collect();
         changed |= conditions.clear_others(own::DELIVERY_BLOCKED, &served);
         changed |= conditions.clear_others(own::DELIVERY_WAITING, &served);
+        changed |= self.look_for_abandoned();
         for (name, health) in health {
             // Nothing was tried since the start, so nothing is known to be better than it was.
             if health.waiting > 0 && health.last_error.is_none() && health.last_accepted.is_none() {
@@ -165,6 +166,25 @@ impl Housekeeping {
         if changed {
             let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be gone
         }
+    }
+
+    /// Says for which destinations events wait that the configuration does not name; whether that changed anything.
+    fn look_for_abandoned(&self) -> bool {
+        let mut abandoned: BTreeMap<DestinationName, usize> = BTreeMap::new();
+        self.shared.store.read(&mut |state| {
+            let waits = state.outbox.0.iter().filter(|(_, queue)| !queue.waiting.is_empty());
+            let named = |name: &DestinationName| state.canaries.contains_key(name);
+            let gone = waits.filter(|(name, _)| !named(name));
+            abandoned = gone.map(|(name, queue)| (name.clone(), queue.waiting.len())).collect();
+        });
+        let conditions = &self.shared.conditions;
+        let names = abandoned.keys().map(ToString::to_string).collect();
+        let mut changed = conditions.clear_others(own::DELIVERY_ABANDONED, &names);
+        for (name, count) in abandoned {
+            let values = [("count", count.to_string())];
+            changed |= conditions.set(own::DELIVERY_ABANDONED, Some(name.as_str()), Some(&values));
+        }
+        changed
     }
 
     /// Says that events wait for a destination, or do no longer; whether that changed anything.

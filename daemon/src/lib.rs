@@ -1,5 +1,6 @@
 //! The daemon: configuration, triggers, the monitor's loop, delivery, telemetry and the command line.
 
+pub mod canary;
 pub mod catalogue;
 pub mod checkpoints;
 pub mod claims;
@@ -8,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod delivery;
+pub mod digest;
 pub mod evidence;
 pub mod housekeeping;
 pub mod last_words;

@@ -13,7 +13,9 @@ use attestd_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::canary;
 use crate::config::ConfiguredCheck;
+use crate::digest;
 use crate::monitor::Checks;
 use crate::monitor::run::Job;
 use crate::reminders;
@@ -34,8 +36,8 @@ pub const KIND: CheckKind = CheckKind {
 const DOCS: &str = "\
 ## What it looks at
 The daemon itself: whether the wall clock can be believed, whether any remote target is seen at all, whether each
-destination accepts what it is sent, how much room the disk has, whether the store had to be mended, which key signs the
-evidence log, and whether an authority that is to stamp it does.
+destination accepts what it is sent, whether test alerts arrive there, how much room the disk has, whether the store had to
+be mended, which key signs the evidence log, and whether an authority that is to stamp it does.
 
 ## How it judges
 Each condition is a finding while it lasts. It is always there, needs no configuration, and looks once an hour and
@@ -61,6 +63,8 @@ pub const NETWORK_UNREACHABLE: &str = "network_unreachable";
 pub const DELIVERY_BLOCKED: &str = "delivery_blocked";
 /// Events have waited for a destination for too long.
 pub const DELIVERY_WAITING: &str = "delivery_waiting";
+/// Events wait for a destination that the configuration does not name.
+pub const DELIVERY_ABANDONED: &str = "delivery_abandoned";
 /// The disk is nearly full.
 pub const DISK_LOW: &str = "disk_space_low";
 /// The store was mended at the last start.
@@ -84,6 +88,9 @@ pub const SIGNING_KEY: &str = "signing_key_introduced";
 const FINDINGS: &[FindingSpec] = &[
     reminders::SILENCE,
     reminders::RISK,
+    digest::DIGEST,
+    canary::CANARY,
+    canary::UNCONFIRMED_SPEC,
     FindingSpec {
         code: LOG_NOT_WRITTEN,
         means: Means::Fail,
@@ -171,6 +178,14 @@ const FINDINGS: &[FindingSpec] = &[
         message: "{count} alert events wait for {component}, the oldest since {since}: {error}; the worst: {worst}",
         remedy: "see why the destination does not accept them; nothing is lost, everything waits in the outbox",
         reference: "attestd semantics D1, D8",
+    },
+    FindingSpec {
+        code: DELIVERY_ABANDONED,
+        means: Means::Warn,
+        severity: Severity::Warning,
+        message: "{count} alert events wait for {component}, which the configuration does not name: nobody will be told of them",
+        remedy: "name it again, or discard them: attestd outbox discard {component} --reason TEXT",
+        reference: "attestd semantics D1, D11",
     },
     FindingSpec {
         code: DISK_LOW,

@@ -11,7 +11,7 @@ use attestd_core::settings::did_you_mean;
 use attestd_core::state::State;
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::Trust;
-use attestd_core::{Date, FindingKey, PersonId, Severity, Subject, Timestamp};
+use attestd_core::{Date, DestinationName, FindingKey, PersonId, Severity, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
@@ -59,6 +59,20 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// To give an alert back before the date.
+    Release {
+        /// The alert: the beginning of its id, or its subject.
+        alert: String,
+        /// Who has it.
+        by: PersonId,
+    },
+    /// To say that the newest test alert was seen at a destination.
+    Confirm {
+        /// The destination.
+        destination: DestinationName,
+        /// Who saw it.
+        by: PersonId,
+    },
     /// To end a silence or an accepted risk before its date.
     End {
         /// The record that began it.
@@ -97,6 +111,23 @@ pub enum ActError {
         /// What it may be.
         which: Vec<String>,
     },
+    /// Somebody else has it, or nobody.
+    #[error("`{by}` does not have {code} of {subject}{has}")]
+    NotTaken {
+        /// Who gives it back.
+        by: PersonId,
+        /// What.
+        code: String,
+        /// Of what.
+        subject: Subject,
+        /// Who has it.
+        has: String,
+    },
+    /// Nothing was sent that could have been seen.
+    #[error(
+        "no test alert was sent to `{0}`; `attestd canary list` shows where some were, and `attestd canary send` sends one"
+    )]
+    NoCanary(DestinationName),
     /// The date has passed.
     #[error("{until} is not after now ({now}); expected a time to come")]
     Past {
@@ -192,7 +223,11 @@ pub async fn act(shared: &Shared, wish: Wish, uid: u32) -> Result<String, ActErr
 impl Wish {
     fn people(&self) -> Vec<&PersonId> {
         match self {
-            Wish::Take { by, .. } | Wish::Silence { by, .. } | Wish::End { by, .. } => vec![by],
+            Wish::Take { by, .. }
+            | Wish::Release { by, .. }
+            | Wish::Confirm { by, .. }
+            | Wish::Silence { by, .. }
+            | Wish::End { by, .. } => vec![by],
             Wish::Accept { owner, approver, .. } => vec![owner, approver],
         }
     }
@@ -258,6 +293,23 @@ fn draw(
                 accepted: Some(approved),
             };
             (subject, owner.clone(), Act::Silence(Box::new(silence)))
+        }
+        Wish::Release { alert, by } => {
+            let (subject, key) = find(state, alert)?;
+            let taken = state.subjects.get(&subject).into_iter().flat_map(|of| &of.taken);
+            let mut lasting = taken.filter(|(of, taken)| *of == key && now < taken.until);
+            let has = lasting.next().map(|(_, taken)| taken.by.clone());
+            if has.as_ref() != Some(by) {
+                let (by, code) = (by.clone(), key.code.to_string());
+                let has = has.map_or(": nobody has".to_owned(), |has| format!(": `{has}` has"));
+                return Err(ActError::NotTaken { by, code, subject, has });
+            }
+            (subject, by.clone(), Act::Release { alert: key })
+        }
+        Wish::Confirm { destination, by } => {
+            let sent = state.canaries.get(destination).and_then(|stand| stand.sent);
+            let (canary, _) = sent.ok_or_else(|| ActError::NoCanary(destination.clone()))?;
+            (own::subject(), by.clone(), Act::Confirm { destination: destination.clone(), canary })
         }
         Wish::End { id, by, accepted } => {
             let ends =
@@ -426,6 +478,12 @@ fn say(state: &State, index: u64, acted: &Acted, now: Timestamp) -> String {
             };
             let s = if covered == 1 { "" } else { "s" };
             format!("{what} {index} is in force until {}: {covered} open alert{s}", silence.until)
+        }
+        Act::Release { alert } => {
+            format!("{} of {} is nobody's now, and comes back", alert.code, acted.subject)
+        }
+        Act::Confirm { destination, .. } => {
+            format!("it is recorded that {} saw the test alert at {destination}", acted.by)
         }
         Act::End { of } => {
             format!("{of} is ended, and what fires and was not told is told now")

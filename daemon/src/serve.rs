@@ -35,7 +35,7 @@ use crate::rules::Rules;
 use crate::timestamps::{Authority, Timestamps};
 use crate::triggers::CronTriggers;
 use crate::volatile::Volatile;
-use crate::{housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
+use crate::{canary, housekeeping, last_words, limits, poll, systemd, telemetry, watch as files};
 
 /// A running daemon.
 pub struct Daemon {
@@ -53,6 +53,7 @@ pub struct Daemon {
     people: watch::Sender<BTreeSet<PersonId>>,
     retention: watch::Sender<config::Retention>,
     authority: watch::Sender<Option<Authority>>,
+    ways: watch::Sender<Arc<canary::Ways>>,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     metrics: telemetry::Running,
     triggers: CronTriggers,
@@ -142,6 +143,7 @@ impl Daemon {
         let (people_tx, people) = watch::channel(config.people.keys().cloned().collect());
         let (retention_tx, retention) = watch::channel(config.retention);
         let (authority_tx, authority) = watch::channel(config.authority.clone());
+        let (ways_tx, ways) = watch::channel(Arc::new(config.telling.ways()));
         rest.spawn(poll::run(
             checks_rx.clone(),
             tell_monitor.clone(),
@@ -155,6 +157,7 @@ impl Daemon {
             checkpoints: checkpoints.clone(),
             organisation: organisation_rx,
             people,
+            ways: ways.clone(),
         });
         let listener = server::listen(&config.control_socket)?;
         let path = config.control_socket.clone();
@@ -182,6 +185,8 @@ impl Daemon {
             // No stamp comes after the record that the daemon stopped.
             rest.spawn(stamps.run(stop_monitor.clone()));
             rest.spawn(checkpoints.run(clock.clone(), tell, stop_rest.clone()));
+            let tell = tell_monitor.clone();
+            rest.spawn(canary::run(shared.clone(), ways, tell, stop_rest.clone()));
         }
         rest.close();
         Ok(Daemon {
@@ -197,6 +202,7 @@ impl Daemon {
             people: people_tx,
             retention: retention_tx,
             authority: authority_tx,
+            ways: ways_tx,
             deliveries,
             metrics,
             triggers,
@@ -354,6 +360,7 @@ impl Daemon {
         self.people.send_replace(config.people.keys().cloned().collect());
         self.retention.send_replace(config.retention);
         self.authority.send_replace(config.authority.clone());
+        self.ways.send_replace(Arc::new(config.telling.ways()));
         self.config = config;
         let _ = self.monitor.send(Message::Configured { checks, index }).await; // its end is seen in `run`
         Ok(())

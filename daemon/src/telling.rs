@@ -8,6 +8,8 @@ use attestd_core::store::Store;
 use attestd_core::time::Clock;
 use attestd_core::{Context, DestinationName, PersonId, Settings};
 
+use crate::canary::asking::{GetAsker, Query};
+use crate::canary::{Way, Ways};
 use crate::catalogue;
 use crate::config::Person;
 use crate::delivery::alertmanager::{AlertmanagerEmitter, AlertmanagerSettings};
@@ -118,6 +120,23 @@ impl Telling {
         routes.extend(journals.iter().map(|journal| stateless(&journal.name, &journal.only)));
         routing::second(settings, &mut routes, &journals);
         Telling { routes, otlp, webhooks, alertmanagers, journals, mail, metrics, spans }
+    }
+
+    /// How it is found out whether test alerts arrive, for each destination but the journal, which is on this machine.
+    pub fn ways(&self) -> Ways {
+        let way = |query: &Option<Query>| match query {
+            Some(query) => Way::Asked(Arc::new(GetAsker::new(vec![query.clone()]))),
+            None => Way::Person,
+        };
+        let otlp = self.otlp.iter().map(|otlp| (otlp.name.clone(), way(&otlp.canary)));
+        let hooks = self.webhooks.iter().map(|hook| (hook.name.clone(), way(&hook.canary)));
+        let alertmanagers = self
+            .alertmanagers
+            .iter()
+            .map(|one| (one.name.clone(), Way::Asked(Arc::new(GetAsker::new(one.queries())) as _)));
+        let mail = self.mail.iter().flat_map(|mail| mail.destinations());
+        let mail = mail.map(|(name, _)| (name, Way::Person));
+        otlp.chain(hooks).chain(alertmanagers).chain(mail).collect()
     }
 
     /// A sender for each OTLP receiver.

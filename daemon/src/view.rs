@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::past::Gap;
-use attestd_core::record::{Attested, Record, Run};
+use attestd_core::record::{Arrived, Attested, Record, Run};
 use attestd_core::state::{LastRun, Stamp, State, SubjectState};
 use attestd_core::store::Committed;
 use attestd_core::{
@@ -169,7 +169,7 @@ pub struct EntryView {
     /// The subject; everything where absent.
     #[serde(default)]
     pub subject: Option<Subject>,
-    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `acted`, `retired`; a gap is `not_running`,
+    /// What happened: `run`, `same`, `missed`, `ticked`, `attested`, `acted`, `canary`, `retired`; a gap is `not_running`,
     /// `restored` or `stale`.
     pub what: String,
     /// The status, where the entry has one.
@@ -437,6 +437,12 @@ impl EntryView {
             Record::Retired(ticked) => {
                 entry(&ticked.subject, "retired", None, events(&ticked.events))
             }
+            Record::Canary(canary) => {
+                let sent = canary.events.iter().flat_map(|event| &event.to);
+                let sent = sent.map(|to| format!("a test alert was sent to {}", to.destination));
+                let said: Vec<String> = sent.chain(canary.arrived.iter().map(arrived)).collect();
+                entry(&canary.subject, "canary", None, said.join("; "))
+            }
             Record::Acted(acted) => {
                 entry(&acted.subject, "acted", None, act(&acted.by, &acted.act))
             }
@@ -496,7 +502,17 @@ pub fn act(by: &PersonId, act: &Act) -> String {
             }
         }
         Act::End { of } => format!("{by} ended {of}"),
+        Act::Release { alert } => format!("{by} gave {} back", alert.code),
+        Act::Confirm { destination, canary } => {
+            format!("{by} saw the test alert of record {canary} at {destination}")
+        }
     }
+}
+
+/// That a test alert arrived, in words.
+pub fn arrived(arrived: &Arrived) -> String {
+    let Arrived { destination, of } = arrived;
+    format!("the test alert of record {of} was found at {destination}")
 }
 
 fn events(events: &[attestd_core::event::AlertEvent]) -> String {

@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 use attestd_core::name::{DestinationName, Subject};
 use attestd_core::past::{STRETCH, Stretch};
 use attestd_core::record::Pruned;
-use attestd_core::state::{Earlier, Stamp, State};
+use attestd_core::state::{Canaries, Digests, Earlier, Stamp, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this layout; another one is thrown away and rebuilt (S4).
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const SUBJECT: u8 = b's';
@@ -70,6 +70,10 @@ pub(crate) struct Meta {
     pub pruned: Option<Pruned>,
     /// The newest time stamp.
     pub stamped: Option<Stamp>,
+    /// How far the Monday digests are.
+    pub digests: Digests,
+    /// How the test alerts of each destination stand.
+    pub canaries: BTreeMap<DestinationName, Canaries>,
     /// How many silences there are.
     pub silences: usize,
     /// How many subjects there are.
@@ -189,6 +193,8 @@ impl Changes {
             trusted_at: state.trusted_at,
             pruned: state.pruned.clone(),
             stamped: state.stamped.clone(),
+            digests: state.digests.clone(),
+            canaries: state.canaries.clone(),
             silences: state.silences.len(),
             subjects: state.subjects.len(),
             said: state.said.0.len(),

@@ -174,7 +174,8 @@ fn loaded(pairs: &impl Pairs, meta: Meta, log: &Log) -> Result<Loaded, Broken> {
     state.size = meta.applied;
     state.config = meta.config;
     (state.clock_trusted, state.trusted_at) = (meta.clock_trusted, meta.trusted_at);
-    state.pruned = meta.pruned;
+    (state.pruned, state.digests) = (meta.pruned, meta.digests);
+    state.canaries = meta.canaries;
     state.stamped = meta.stamped;
     if let Ok(bytes) = log.read(meta.config)
         && let Ok(Record::Configured(configured)) = record::decode(meta.config, &bytes)

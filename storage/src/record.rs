@@ -106,6 +106,7 @@ pub(crate) fn subject_of(record: &Record) -> Option<&Subject> {
         Record::Missed(missed) => Some(&missed.subject),
         Record::Ticked(ticked) | Record::Retired(ticked) => Some(&ticked.subject),
         Record::Acted(acted) => Some(&acted.subject),
+        Record::Canary(canary) => Some(&canary.subject),
         Record::Attested(attested) => Some(&attested.subject),
         _ => None,
     }
@@ -162,6 +163,8 @@ fn private_fields(record: &Record) -> Option<(&'static str, &'static [&'static s
             &["subject", "by", "second", "document", "link", "version", "note", "user"],
         ),
         Record::Restated(_) => ("restated", &["subject", "events"]),
+        Record::Digested(_) => ("digested", &["subject", "events"]),
+        Record::Canary(_) => ("canary", &["subject", "events", "arrived"]),
         Record::Configured(_) => ("configured", &["checks", "labels", "routes", "assertions"]),
         Record::Accepted(_) => ("accepted", &["by"]),
         Record::Discarded(_) => ("discarded", &["destination", "by", "reason"]),
@@ -195,6 +198,8 @@ fn did(record: &Record) -> Vec<(String, Value)> {
         Act::Silence(silence) if silence.accepted.is_some() => ("accept", Some(silence.until)),
         Act::Silence(silence) => ("silence", Some(silence.until)),
         Act::End { .. } => ("end", None),
+        Act::Confirm { .. } => ("confirm", None),
+        Act::Release { .. } => ("release", None),
     };
     let until = until.map(|until| ("lasts".to_owned(), json!(until)));
     [("did".to_owned(), json!(did))].into_iter().chain(until).collect()

@@ -10,8 +10,9 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
-    Accepted, Acted, Attested, Configured, Discarded, Erased, FORMAT, Missed, Pruned, Record,
-    Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
+    Accepted, Acted, Arrived, Attested, Canary, Configured, Digested, Discarded, Erased, FORMAT,
+    Missed, Pruned, Record, Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start,
+    Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::store::{Draft, HistoryQuery};
@@ -205,6 +206,12 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         acted("tls/a", 4, take(50)),
         acted("attestd/daemon", 5, silence(60)),
         acted("attestd/daemon", 5, Act::End { of: 8 }),
+        acted("tls/a", 5, Act::Release { alert: finding().key }),
+        acted(
+            "attestd/daemon",
+            5,
+            Act::Confirm { destination: "otlp".parse().expect("a name"), canary: 3 },
+        ),
         attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),
@@ -212,6 +219,22 @@ pub(crate) fn one_of_each() -> Vec<Record> {
             kind: "tls".to_owned(),
             status: Status::Fail,
             events: vec![event(Change::Restated)],
+        }),
+        Record::Digested(Digested {
+            at: at(5),
+            subject: "attestd/daemon".parse().expect("a subject"),
+            kind: "attestd".to_owned(),
+            status: Status::Pass,
+            events: vec![event(Change::Digest)],
+            more: true,
+        }),
+        Record::Canary(Canary {
+            at: at(5),
+            subject: "attestd/daemon".parse().expect("a subject"),
+            kind: "attestd".to_owned(),
+            status: Status::Pass,
+            events: vec![event(Change::Canary)],
+            arrived: Some(Arrived { destination: "otlp".parse().expect("a name"), of: 3 }),
         }),
         Record::Accepted(Accepted { at: at(5), by }),
         Record::Discarded(Discarded {

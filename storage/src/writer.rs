@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use attestd_core::outbox::Given;
 use attestd_core::record::{Erased, Record, Recovered};
 use attestd_core::state::State;
 use attestd_core::store::{Committed, Draft, StoreError};
@@ -15,7 +16,7 @@ use crate::fs::{FsError, chain};
 use crate::garbage::Garbage;
 use crate::reader::Reader;
 use crate::record::{self, Seal};
-use crate::store::{Shared, origins_of};
+use crate::store::Shared;
 
 /// How many jobs may wait; whoever comes next waits to be let in. Above the number of runs at once.
 pub(crate) const QUEUE_MAX: usize = 1_024;
@@ -48,7 +49,7 @@ pub(crate) fn work(shared: &Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
         if side_by_side {
             gather();
         }
-        let mut group = Group { shared, members: Vec::new(), ahead: None };
+        let mut group = Group { shared, members: Vec::new(), given: Given::default() };
         group.take(job);
         side_by_side = false;
         for _ in 1..GROUP_MAX {
@@ -69,8 +70,8 @@ fn gather() {
 struct Group<'a> {
     shared: &'a Shared,
     members: Vec<Member>,
-    /// The outbox as it will be: once a record with events is in the group, the next is numbered after it.
-    ahead: Option<State>,
+    /// What its records gave out: the next is numbered after them.
+    given: Given,
 }
 
 struct Member {
@@ -128,16 +129,7 @@ impl Group<'_> {
         if !fold.refers(&record, &|of| shared.reader.subject_of(of)) {
             return Err(StoreError::Missing("the run that the record is the same as".to_owned()));
         }
-        let tells = has_events(&record);
-        if tells && self.members.iter().any(|member| has_events(&member.record)) {
-            let ahead = self.ahead.get_or_insert_with(|| outbox_of(&fold.state));
-            for member in self.members.iter().skip(usize::try_from(ahead.size).unwrap_or(0)) {
-                queue(ahead, &member.record);
-            }
-            ahead.address(&mut record);
-        } else if tells {
-            fold.state.address(&mut record);
-        }
+        fold.state.address_after(&mut self.given, &mut record);
         let seal = Seal::of(&record, &fold.state, random()?);
         drop(fold);
         let (bytes, moved) = record::encode(&mut record, &seal)?;
@@ -154,7 +146,7 @@ impl Group<'_> {
 
     /// Log and sync, then state and projection, then the answers.
     fn write(&mut self) {
-        self.ahead = None;
+        self.given = Given::default();
         let mut members = std::mem::take(&mut self.members);
         if members.is_empty() {
             return;
@@ -290,28 +282,6 @@ fn random() -> Result<[u8; 16], StoreError> {
     let failed = |_| StoreError::Log("the operating system gives no random bytes".to_owned());
     aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
     Ok(bytes)
-}
-
-fn has_events(record: &Record) -> bool {
-    record.events().is_some_and(|(_, _, _, events)| !events.is_empty())
-}
-
-/// As much of the state as numbering events needs; its size counts the group's members that are in it.
-fn outbox_of(state: &State) -> State {
-    State {
-        routes: state.routes.clone(),
-        labels: state.labels.clone(),
-        outbox: state.outbox.clone(),
-        ..origins_of(state)
-    }
-}
-
-fn queue(ahead: &mut State, record: &Record) {
-    let size = ahead.size;
-    if has_events(record) {
-        ahead.apply(record, &|_| None).expect("only a record without events refers to another");
-    }
-    ahead.size = size + 1;
 }
 
 /// Whoever asked may have gone; the record is written all the same.

@@ -8,10 +8,15 @@ use crate::wait;
 /// Checks, each of a document of its own.
 pub const CHECKS: usize = 12;
 
-/// One check a document, each looked at every second.
-pub fn configure(directory: &Path, endpoint: &str) {
-    let mut text =
-        format!("[[otlp]]\nname = \"collector\"\nendpoint = \"{endpoint}\"\ntimeout = \"1s\"\n");
+/// One check a document, each looked at every second; told to each of these receivers, called as here.
+pub fn configure(directory: &Path, receivers: &[(&str, &str)]) {
+    let mut text = String::new();
+    for (name, endpoint) in receivers {
+        let _ = write!(
+            text,
+            "[[otlp]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\ntimeout = \"1s\"\n"
+        );
+    }
     for n in 0..CHECKS {
         let _ = write!(
             text,

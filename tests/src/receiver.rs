@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::servers;
 use crate::sim::chance::Chance;
+use crate::wait;
 
 /// An alert event as it was first accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Accepted {
     pub has: BTreeMap<String, Told>,
     /// Event ids in the order in which they were first accepted.
     pub order: Vec<String>,
+    /// When each came first, in nanoseconds since 1970.
+    pub arrived: BTreeMap<String, u64>,
     /// How often one came that was there already.
     pub repeats: u64,
     /// What came marked volatile: it stands in no log, and has neither id nor sequence.
@@ -158,6 +161,8 @@ impl Memory {
             match accepted.has.get(&told.event) {
                 None => {
                     accepted.order.push(told.event.clone());
+                    let now = u64::try_from(wait::now().as_nanosecond()).expect("after 1970");
+                    accepted.arrived.insert(told.event.clone(), now);
                     accepted.has.insert(told.event.clone(), told);
                 }
                 Some(known) => {

@@ -136,3 +136,38 @@ pub fn closed() -> (tokio::net::TcpSocket, SocketAddr) {
     let address = socket.local_addr().expect("an address");
     (socket, address)
 }
+
+/// A page on loopback, over HTTP, that shows what it is told to.
+pub struct Page {
+    _runtime: Runtime,
+    address: SocketAddr,
+    shows: Arc<std::sync::Mutex<String>>,
+}
+
+impl Page {
+    /// Serves one; it shows nothing yet.
+    pub fn serve() -> Page {
+        let runtime = runtime();
+        let shows = Arc::new(std::sync::Mutex::new(String::new()));
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let shown = shows.clone();
+        let answer = move || {
+            let text = shown.lock().expect("nothing panics while it holds this lock").clone();
+            std::future::ready(text)
+        };
+        let router = axum::Router::new().fallback(answer);
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Page { _runtime: runtime, address, shows }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Shows this from now on.
+    pub fn show(&self, text: &str) {
+        *self.shows.lock().expect("nothing panics while it holds this lock") = text.to_owned();
+    }
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Labels;
 use crate::finding::{Finding, FindingCode, FindingKey, Severity};
-use crate::name::{CheckId, Component, PersonId, Subject, TargetName};
+use crate::name::{CheckId, Component, DestinationName, PersonId, Subject, TargetName};
 use crate::time::after;
 
 /// What a person did.
@@ -29,6 +29,18 @@ pub enum Act {
     End {
         /// The record that began it.
         of: u64,
+    },
+    /// "I saw it": a test alert arrived.
+    Confirm {
+        /// The destination at which it was seen.
+        destination: DestinationName,
+        /// The record that sent it.
+        canary: u64,
+    },
+    /// "This alert is not mine any more", before the date.
+    Release {
+        /// The alert.
+        alert: FindingKey,
     },
 }
 

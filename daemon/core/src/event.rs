@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::NOT_SEEN;
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
@@ -33,6 +32,10 @@ pub enum Change {
     Retired,
     /// It fires, which this destination was not told, or not so (D7).
     Restated,
+    /// No alert at all: what one person has to know on a Monday.
+    Digest,
+    /// No alert at all: a test of whether what is told arrives.
+    Canary,
 }
 
 impl Change {
@@ -48,7 +51,14 @@ impl Change {
             Change::Resolved => "resolved",
             Change::Retired => "retired",
             Change::Restated => "restated",
+            Change::Digest => "digest",
+            Change::Canary => "canary",
         }
+    }
+
+    /// Whether it is about an alert.
+    pub fn is_of_alert(self) -> bool {
+        !matches!(self, Change::Digest | Change::Canary)
     }
 
     /// Whether the alert is over with it.
@@ -162,8 +172,8 @@ pub struct Route {
 pub enum Takes {
     /// Every event: machines sort for themselves.
     Everything,
-    /// What a person must not miss: obligations, alerts that are or have been Critical, and public registers that
-    /// were not seen for a week, of which only their owner is told, as a Notice (F7).
+    /// What a person must not miss: obligations, and alerts that are or have been Critical. All else stands in the
+    /// Monday digest.
     ForPeople,
 }
 
@@ -253,26 +263,29 @@ impl Route {
         if self.also.contains(&of.finding.key.code.0) {
             return !of.finding.key.component.as_ref().is_some_and(itself);
         }
-        let Only { severities, kinds, checks, labels } = &self.only;
-        let has = |(name, value)| of.labels.get(name) == Some(value);
-        let within = (kinds.is_empty() || kinds.contains(of.kind))
-            && (checks.is_empty() || checks.contains(of.check))
-            && labels.iter().all(has);
+        let severities = &self.only.severities;
         let severe = severities.contains(&of.worst);
-        within
+        self.only.is_about(of.check, of.kind, of.labels)
             && match self.takes {
                 Takes::Everything => severe || severities.is_empty(),
                 Takes::ForPeople => {
                     severe
                         || (severities.is_empty() && of.worst == Severity::Critical)
                         || of.finding.tier.is_some()
-                        || (of.finding.key.code.0 == NOT_SEEN.code && of.worst == Severity::Notice)
                 }
             }
     }
 }
 
 impl Only {
+    /// Whether alerts of such a check can be within it.
+    pub fn is_about(&self, check: &CheckId, kind: &str, labels: &Labels) -> bool {
+        let has = |(name, value)| labels.get(name) == Some(value);
+        (self.kinds.is_empty() || self.kinds.contains(kind))
+            && (self.checks.is_empty() || self.checks.contains(check))
+            && self.labels.iter().all(has)
+    }
+
     /// Whether it leaves nothing out.
     pub fn is_everything(&self) -> bool {
         *self == Only::default()

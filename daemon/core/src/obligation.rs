@@ -166,6 +166,21 @@ impl WorkingDays {
         day.to_datetime(time).to_zoned(london()).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
     }
 
+    /// When the newest Monday digest up to `at` was due: 09:00 in London on a Monday, or on the working day after where
+    /// that is none.
+    pub fn digest_time(&self, at: Timestamp) -> Option<Timestamp> {
+        let today = at.to_zoned(london()).date();
+        let since_monday = today.weekday().to_monday_zero_offset();
+        [since_monday, since_monday + 7].into_iter().find_map(|days| {
+            let mut day = today.checked_sub(days.days()).ok()?;
+            while !self.contains(day) {
+                day = day.tomorrow().ok()?;
+            }
+            let nine = day.at(9, 0, 0, 0).to_zoned(london()).ok()?.timestamp();
+            (nine <= at).then_some(nine)
+        })
+    }
+
     /// When mail about obligations that came up at `at` goes: 09:00 in London, on a working day (H3).
     pub fn mail_time(&self, at: Timestamp) -> Timestamp {
         let zoned = at.to_zoned(london());

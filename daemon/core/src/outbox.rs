@@ -1,6 +1,6 @@
 //! The outbox: the set of (destination, event) committed and not yet acknowledged, and who is added to it (D11).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,15 @@ pub struct Queue {
     pub waiting: BTreeMap<u64, Waiting>,
     /// What it last accepted of each alert that it does not know to be over, by the alert's id (D7).
     pub told: BTreeMap<String, Waiting>,
+}
+
+/// What records give out that are written together, and are not in the outbox yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Given {
+    /// The newest sequence number of each destination that was given one.
+    pub newest: BTreeMap<DestinationName, u64>,
+    /// The alerts of which each of them will be told something.
+    pub alerts: BTreeSet<(DestinationName, String)>,
 }
 
 /// An event that waits or was accepted, and where its record is.
@@ -58,7 +67,8 @@ impl Level {
     /// As an event says.
     pub fn of(event: &AlertEvent) -> Level {
         let Finding { severity, tier, .. } = event.finding;
-        Level { severity, tier, over: event.change.closes() }
+        // What is of no alert leaves nothing open that would have to be ended.
+        Level { severity, tier, over: event.change.closes() || !event.change.is_of_alert() }
     }
 
     /// Whether who was told this knows of an alert with this finding what there is to know: a lead time that is further
@@ -83,7 +93,7 @@ impl Queue {
 
 impl Outbox {
     /// Decides who is told of `event`, and gives it each one's next sequence number. A repeat is not queued to a
-    /// destination that has not accepted the alert's previous event. `given` counts what this record gave out already.
+    /// destination that has not accepted the alert's previous event. `given` is what was given out and is not in here yet.
     /// An event that names destinations already is for those alone, whatever their rules say; a muted one is for nobody.
     pub fn address(
         &self,
@@ -91,7 +101,7 @@ impl Outbox {
         alert_id: &str,
         (subject, kind): (&Subject, &str),
         routes: &[Route],
-        given: &mut BTreeMap<DestinationName, u64>,
+        given: &mut Given,
     ) -> Vec<Addressed> {
         let mut to = Vec::new();
         if event.muted {
@@ -109,13 +119,16 @@ impl Outbox {
         for route in takers {
             let queue = self.0.get(&route.destination);
             let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
-            if event.change == Change::Repeated && queue.is_some_and(waits) {
+            let name = &route.destination;
+            let told = (name.clone(), alert_id.to_owned());
+            let waits = || queue.is_some_and(waits) || given.alerts.contains(&told);
+            if event.change == Change::Repeated && waits() {
                 continue;
             }
-            let newest =
-                given.entry(route.destination.clone()).or_insert(queue.map_or(0, |q| q.newest));
+            given.alerts.insert(told);
+            let newest = given.newest.entry(name.clone()).or_insert(queue.map_or(0, |q| q.newest));
             *newest += 1;
-            to.push(Addressed { destination: route.destination.clone(), sequence: *newest });
+            to.push(Addressed { destination: name.clone(), sequence: *newest });
         }
         to
     }

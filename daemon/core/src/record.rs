@@ -45,6 +45,10 @@ pub enum Record {
     Attested(Box<Attested>),
     /// What some destinations do not know of a subject is told them anew (D7).
     Restated(Restated),
+    /// What people have to know on a Monday is told them.
+    Digested(Digested),
+    /// A test alert was sent to a destination, or was found there.
+    Canary(Canary),
     /// Destinations accepted events (D11).
     Accepted(Accepted),
     /// A person had events that were not accepted removed from the outbox (D1).
@@ -305,6 +309,54 @@ pub struct Restated {
     pub events: Vec<AlertEvent>,
 }
 
+/// What people have to know on a Monday is told them, each by an event of their own. The last record of a Monday has no
+/// `more`, and no event where nobody has to know anything.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Digested {
+    /// When.
+    pub at: Timestamp,
+    /// The daemon itself.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// Its status then.
+    pub status: Status,
+    /// What is to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<AlertEvent>,
+    /// Others are told by a later record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// A test alert was sent to a destination, or was found there by asking it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// When.
+    pub at: Timestamp,
+    /// The daemon itself.
+    pub subject: Subject,
+    /// Its kind.
+    pub kind: String,
+    /// Its status then.
+    pub status: Status,
+    /// The test alert, to the one destination that it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<AlertEvent>,
+    /// An earlier one arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Arrived>,
+}
+
+/// A test alert that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrived {
+    /// Where.
+    pub destination: DestinationName,
+    /// The record that sent it.
+    pub of: u64,
+}
+
 /// Destinations accepted events, as ranges of their sequence numbers, both ends included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -412,6 +464,8 @@ impl Record {
             Record::Acted(r) => r.at,
             Record::Attested(r) => r.at,
             Record::Restated(r) => r.at,
+            Record::Digested(r) => r.at,
+            Record::Canary(r) => r.at,
             Record::Accepted(r) => r.at,
             Record::Discarded(r) => r.at,
             Record::Recovered(r) => r.at,
@@ -431,6 +485,8 @@ impl Record {
                 Some((&r.subject, &r.kind, r.status, &r.events))
             }
             Record::Restated(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
+            Record::Digested(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
+            Record::Canary(r) => Some((&r.subject, &r.kind, r.status, &r.events)),
             _ => None,
         }
     }
@@ -441,6 +497,8 @@ impl Record {
             Record::Run(r) => Some((&r.subject, &r.kind, &mut r.events)),
             Record::Ticked(r) | Record::Retired(r) => Some((&r.subject, &r.kind, &mut r.events)),
             Record::Restated(r) => Some((&r.subject, &r.kind, &mut r.events)),
+            Record::Digested(r) => Some((&r.subject, &r.kind, &mut r.events)),
+            Record::Canary(r) => Some((&r.subject, &r.kind, &mut r.events)),
             _ => None,
         }
     }

@@ -12,9 +12,11 @@ use crate::event::{Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
-use crate::outbox::{Level, Outbox, Waiting};
+use crate::outbox::{Given, Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
-use crate::record::{Acted, Discarded, Pruned, Record, Run, Same, Stamped, Why};
+use crate::record::{
+    Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Stamped, Why,
+};
 use crate::statement::{Statement, Statements};
 use crate::time::Trust;
 use crate::time::{BEHIND_MAX, after};
@@ -44,6 +46,10 @@ pub struct State {
     pub said: Statements,
     /// What waits to be told.
     pub outbox: Outbox,
+    /// How far the Monday digests are.
+    pub digests: Digests,
+    /// How the test alerts of each destination of the configuration stand.
+    pub canaries: BTreeMap<DestinationName, Canaries>,
     /// Whether the wall clock was believed when the newest record was written.
     pub clock_trusted: bool,
     /// The newest time that was believed: what the clock is held against after a restart (C5).
@@ -65,6 +71,33 @@ pub struct Stamp {
     pub at: Timestamp,
     /// When, by the authority's clock.
     pub time: Timestamp,
+}
+
+/// How far the Monday digests are: none is told twice, and none that was due since is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Digests {
+    /// When the newest was whole; before the first, since when there is somebody to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Timestamp>,
+    /// When each person was last told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<PersonId, Timestamp>,
+}
+
+/// How the test alerts of one destination stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Canaries {
+    /// Since when the destination is configured.
+    pub since: Timestamp,
+    /// The record that sent the newest, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<(u64, Timestamp)>,
+    /// Whether that one arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub arrived: bool,
+    /// When the newest that arrived was confirmed to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Timestamp>,
 }
 
 /// An origin that ended when the log was restored from a backup.
@@ -193,6 +226,23 @@ impl SubjectState {
     }
 }
 
+impl Digests {
+    fn take_in(&mut self, digested: &Digested) {
+        let people = digested.events.iter().flat_map(|event| &event.to);
+        let people = people.filter_map(|to| to.destination.person());
+        self.told.extend(people.map(|person| (person, digested.at)));
+        if !digested.more {
+            self.whole = Some(digested.at);
+        }
+    }
+
+    /// Whether the digest that was due at `due` is still to be told, to this person or at all.
+    pub fn is_due(&self, person: Option<&PersonId>, due: Timestamp) -> bool {
+        let told = person.map_or(self.whole, |person| self.told.get(person).copied());
+        told.is_none_or(|told| told < due)
+    }
+}
+
 impl LastRun {
     /// The whole run at `index`.
     pub fn of(index: u64, run: &Run) -> LastRun {
@@ -248,7 +298,11 @@ impl State {
             Record::Start(start) => self.origin = start.origin.clone(),
             Record::Configured(configured) => {
                 self.config = index;
+                if !self.routes.iter().any(|route| route.destination.person().is_some()) {
+                    self.digests.whole = Some(configured.at);
+                }
                 self.routes = configured.routes.clone();
+                self.follow_canaries(configured.at);
                 self.labels = configured.labels.clone();
             }
             Record::Run(run) => changed = self.run(index, run),
@@ -301,6 +355,14 @@ impl State {
                 changed.subject = Some(subject.clone());
                 let (received, said) = (attested.at, attested.said.clone());
                 self.said.add(subject, Statement { record: index, received, said });
+            }
+            Record::Digested(digested) => self.digests.take_in(digested),
+            Record::Canary(canary) => {
+                self.canary(index, canary);
+                if let Some(state) = self.subjects.get_mut(&canary.subject) {
+                    changed.entry = Some(state.entry());
+                    changed.subject = Some(canary.subject.clone());
+                }
             }
             Record::Accepted(accepted) => {
                 for (destination, ranges) in &accepted.by {
@@ -371,9 +433,44 @@ impl State {
         waiting.into_iter().filter_map(&mut out).collect()
     }
 
+    /// Every destination of the configuration has canaries, those there were as they were.
+    fn follow_canaries(&mut self, at: Timestamp) {
+        let mut before = std::mem::take(&mut self.canaries);
+        let names = self.routes.iter().map(|route| &route.destination);
+        self.canaries = names
+            .map(|name| {
+                let fresh = || Canaries { since: at, ..Canaries::default() };
+                (name.clone(), before.remove(name).unwrap_or_else(fresh))
+            })
+            .collect();
+    }
+
+    fn canary(&mut self, index: u64, canary: &Canary) {
+        for to in canary.events.iter().flat_map(|event| &event.to) {
+            if let Some(stand) = self.canaries.get_mut(&to.destination) {
+                (stand.sent, stand.arrived) = (Some((index, canary.at)), false);
+            }
+        }
+        if let Some(Arrived { destination, of }) = &canary.arrived {
+            self.confirm(destination, *of, canary.at);
+        }
+    }
+
+    fn confirm(&mut self, destination: &DestinationName, of: u64, at: Timestamp) {
+        if let Some(stand) = self.canaries.get_mut(destination) {
+            stand.confirmed = Some(at);
+            stand.arrived |= stand.sent.is_some_and(|(sent, _)| sent == of);
+        }
+    }
+
+    /// The id of an event of the record at `index`.
+    pub fn event_id_at(&self, index: u64, ordinal: usize) -> String {
+        event_id(self.origin_at(index), index, ordinal)
+    }
+
     /// The id of an event that waits.
     pub fn event_id(&self, waiting: &Waiting) -> String {
-        event_id(self.origin_at(waiting.index), waiting.index, waiting.ordinal as usize)
+        self.event_id_at(waiting.index, waiting.ordinal as usize)
     }
 
     /// What alert ids are made of: the log's first origin, so that what was opened before a restore is closed after it.
@@ -389,12 +486,16 @@ impl State {
 
     /// Decides who is told of the record's events, and numbers them; done once, just before the record is written.
     pub fn address(&self, record: &mut Record) {
+        self.address_after(&mut Given::default(), record);
+    }
+
+    /// The same, after records that are written with it and are not folded in yet, and gave out `given`.
+    pub fn address_after(&self, given: &mut Given, record: &mut Record) {
         let Some((subject, kind, events)) = record.events_mut() else { return };
-        let mut given = BTreeMap::new();
         for event in events {
             let id = alert_id(self.store(), subject, &event.finding.key, event.since);
             event.labels = self.labels.get(&subject.check).cloned().unwrap_or_default();
-            event.to = self.outbox.address(event, &id, (subject, kind), &self.routes, &mut given);
+            event.to = self.outbox.address(event, &id, (subject, kind), &self.routes, given);
         }
     }
 
@@ -435,6 +536,12 @@ impl State {
                     state.taken.push((alert.clone(), taken));
                 }
             }
+            Act::Release { alert } => {
+                if let Some(state) = self.subjects.get_mut(&acted.subject) {
+                    state.release(alert, acted.at);
+                }
+            }
+            Act::Confirm { destination, canary } => self.confirm(destination, *canary, acted.at),
             Act::Silence(silence) => {
                 self.silences.insert(index, (**silence).clone());
                 changed.push(index);
@@ -525,6 +632,13 @@ impl SubjectState {
     fn turn(&mut self, alerts: &Alerts) {
         self.alerts = alerts.clone();
         self.taken.retain(|(key, _)| alerts.0.contains_key(key));
+    }
+
+    /// What was taken comes back now, as it would by its date.
+    fn release(&mut self, alert: &FindingKey, at: Timestamp) {
+        for (_, taken) in self.taken.iter_mut().filter(|(key, _)| key == alert) {
+            taken.until = taken.until.min(at);
+        }
     }
 
     fn entry(&mut self) -> u64 {

@@ -30,6 +30,9 @@ pub struct Take {
     /// Until when [default: a week from now]
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
+    /// Give it back before its date: it is repeated and handed on again
+    #[arg(long, conflicts_with = "until")]
+    release: bool,
 }
 
 /// `attestd silence`.
@@ -139,8 +142,11 @@ pub fn alerts(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
 /// Takes an alert.
 pub fn take(path: &Path, take: Take) -> anyhow::Result<ExitCode> {
     let week = || after(SystemClock::new().now(), TAKEN_FOR);
-    let until = take.until.unwrap_or_else(week);
-    ask(path, Wish::Take { alert: take.alert, by: take.by, until })
+    let Take { alert, by, until, release } = take;
+    if release {
+        return ask(path, Wish::Release { alert, by });
+    }
+    ask(path, Wish::Take { alert, by, until: until.unwrap_or_else(week) })
 }
 
 /// Silences, lists what is silent, or ends it.

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod backup;
+mod canary;
 mod check;
 mod check_config;
 mod erase;
@@ -105,7 +106,7 @@ enum Verb {
     },
     /// Show what is pending and what fires, the worst first, and who has it
     Alerts,
-    /// Take an alert: it is not repeated and not handed on until a date, and comes back then
+    /// Take an alert: it is not repeated and not handed on until a date, and comes back then; or give it back before
     Take(alerts::Take),
     /// Silence alerts until a date, list what is silent, end a silence
     #[command(subcommand)]
@@ -133,6 +134,9 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = when::parse)]
         until: Option<Timestamp>,
     },
+    /// Send test alerts, say that one was seen, and show when each destination last had one
+    #[command(subcommand)]
+    Canary(canary::Canary),
     /// List the kinds of check there are
     Kinds,
     /// Explain a kind, or a configured check: its schedule in words, its next runs, its thresholds
@@ -241,6 +245,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Event(event) => say::event(&config(), event, cli.json),
         Verb::Outbox(outbox) => outbox::run(&config(), outbox, cli.json),
         Verb::Simulate { until } => simulate::run(&config(), until, cli.json),
+        Verb::Canary(canary) => canary::run(&config(), canary, cli.json),
         Verb::Kinds => Ok(kinds::run(cli.json)),
         Verb::Explain { name } => explain::run(&config(), &name, cli.json),
         Verb::Probe { targets, ca, sni, resolve } => {

@@ -8,6 +8,7 @@ use attestd_core::statement::Said;
 use attestd_core::{DestinationName, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::canary::CanaryView;
 use crate::people::Wish;
 use crate::posture::PostureView;
 use crate::view::alerts::AlertsView;
@@ -44,6 +45,13 @@ pub enum Request {
         sha256: String,
         /// Why.
         reason: String,
+    },
+    /// How test alerts stand.
+    Canaries,
+    /// To send one.
+    SendCanary {
+        /// Where to.
+        destination: DestinationName,
     },
     /// What waits to be told.
     Outbox(Asked),
@@ -119,6 +127,8 @@ pub enum Answer {
         /// How what it was said of stands now.
         checked: Vec<CheckedView>,
     },
+    /// How test alerts stand.
+    Canaries(Vec<CanaryView>),
     /// What waits to be told.
     Outbox(Vec<QueueView>),
     /// So many events are gone from the outbox, and the record says so.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use attestd_core::outbox::{Queue, Waiting};
 use attestd_core::record::{Discarded, Erased, Record};
+use attestd_core::settings::did_you_mean;
 use attestd_core::state::State;
 use attestd_core::store::{Draft, HistoryQuery, Store, StoreError};
 use attestd_core::{CheckId, DestinationName, PersonId, Subject, Timestamp};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::saying::{self, Saying};
 use super::{Answer, CheckedView, Request};
+use crate::canary;
 use crate::checkpoints::Checkpoints;
 use crate::limits;
 use crate::monitor::shared::Shared;
@@ -65,6 +67,8 @@ pub struct Server {
     pub organisation: tokio::sync::watch::Receiver<String>,
     /// The people there are.
     pub people: tokio::sync::watch::Receiver<BTreeSet<PersonId>>,
+    /// How it is found out whether test alerts arrive.
+    pub ways: tokio::sync::watch::Receiver<Arc<canary::Ways>>,
 }
 
 /// Makes the socket, for its owner and its group; the store's lock is held, so that one left behind is nobody's.
@@ -182,6 +186,12 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
                 Err(error) => Answer::Refused(error.to_string()),
             }
         }
+        Request::Canaries => {
+            let (mut list, ways) = (Vec::new(), server.ways.borrow().clone());
+            server.shared.store.read(&mut |state| list = canary::list(state, &ways));
+            Answer::Canaries(list)
+        }
+        Request::SendCanary { destination } => server.send_canary(&destination).await,
         Request::Outbox(asked) => {
             let store = server.shared.store.clone();
             reading(move || {
@@ -279,6 +289,24 @@ impl Server {
                 let _ = self.monitor.send(Message::Changed(Default::default())).await; // it may be stopping
                 Answer::Acted(said)
             }
+            Err(error) => Answer::Refused(error.to_string()),
+        }
+    }
+
+    async fn send_canary(&self, destination: &DestinationName) -> Answer {
+        if self.checkpoints.is_none() {
+            return Answer::Refused(UNWRITTEN.to_owned());
+        }
+        let ways = self.ways.borrow().clone();
+        let Some(way) = ways.get(destination) else {
+            let hint = did_you_mean(destination.as_str(), ways.keys().map(|name| name.as_str()));
+            let what = format!("no destination `{destination}` gets test alerts{hint}");
+            return Answer::Refused(what);
+        };
+        match canary::send(&self.shared, destination, way).await {
+            Ok(record) => Answer::Acted(format!(
+                "a test alert is on its way to {destination}, by record {record}"
+            )),
             Err(error) => Answer::Refused(error.to_string()),
         }
     }

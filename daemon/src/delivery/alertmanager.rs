@@ -21,6 +21,7 @@ use super::reach::{BuildError, Parts, Reach};
 use super::sentence::Render;
 use super::surroundings::{Surroundings, name};
 use super::{BEAT_EVERY, Beat, EmitError, Emitter, otlp_answer, routing};
+use crate::canary::asking::Query;
 
 /// One `[[alertmanager]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,17 @@ impl AlertmanagerSettings {
         let generator = generator.map(|text| text.value);
         (!urls.is_empty()).then_some(())?;
         Some(AlertmanagerSettings { name: name?, only, urls, every, generator, reach })
+    }
+}
+
+impl AlertmanagerSettings {
+    /// Where it is asked whether a test alert is among what fires.
+    pub fn queries(&self) -> Vec<Query> {
+        let one = |url: &String| Query {
+            url: format!("{url}?filter=alertname%3D%22canary%22"),
+            reach: self.reach.clone(),
+        };
+        self.urls.iter().map(one).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use attestd_core::event::{Delivery, Labels, Route, Traits, alert_id};
+use attestd_core::event::{Change, Delivery, Labels, Route, Traits, alert_id};
 use attestd_core::store::Store;
 use attestd_core::text::plain;
 use attestd_core::time::{Clock, Uptime, after};
@@ -30,6 +30,8 @@ pub(super) struct FiringSet {
     /// What `generatorURL` begins with.
     pub generator: Option<String>,
     posted: Mutex<BTreeMap<Labels, Posted>>,
+    /// Test alerts, which stand in no state, and when they came.
+    canaries: Mutex<BTreeMap<Labels, (Shown, Uptime)>>,
 }
 
 /// An alert that was posted.
@@ -56,7 +58,8 @@ impl FiringSet {
         clock: Arc<dyn Clock>,
         (lasts, generator): (Duration, Option<String>),
     ) -> FiringSet {
-        FiringSet { store, route, render, clock, lasts, generator, posted: Mutex::default() }
+        let (posted, canaries) = (Mutex::default(), Mutex::default());
+        FiringSet { store, route, render, clock, lasts, generator, posted, canaries }
     }
 
     /// What is to be posted now. The effect of `deliveries` is in it: what opened or goes on is in the state that they
@@ -65,14 +68,20 @@ impl FiringSet {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
         let mut firing = self.firing();
         let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
         for delivery in deliveries {
-            let (labels, shown) = self.of_delivery(delivery);
-            if delivery.event.change.closes() && !firing.contains_key(&labels) {
+            let (labels, mut shown) = self.of_delivery(delivery);
+            if delivery.event.change == Change::Canary {
+                shown.annotations.insert("event_id", delivery.event_id.clone());
+                canaries.insert(labels, (shown, uptime));
+            } else if delivery.event.change.closes() && !firing.contains_key(&labels) {
                 posted.insert(labels, Posted { shown, ended: Some((delivery.at, uptime)) });
             } else if delivery.is_volatile() {
                 firing.insert(labels, shown);
             }
         }
+        canaries.retain(|_, (_, came)| uptime.since(*came) < CANARY_FIRES);
+        firing.extend(canaries.iter().map(|(labels, (shown, _))| (labels.clone(), shown.clone())));
         for (labels, one) in posted.iter_mut() {
             if one.ended.is_none() && !firing.contains_key(labels) {
                 one.ended = Some((now, uptime));
@@ -161,5 +170,7 @@ fn labels(subject: &Subject, kind: &str, own: &Labels, finding: &Finding, id: &s
     labels
 }
 
+/// How long a test alert fires: it is asked for within minutes.
+const CANARY_FIRES: Duration = Duration::from_secs(15 * 60);
 /// How long what ended is posted as ended: as Prometheus does, so that one post that was lost does no harm.
 const ENDED_FOR: Duration = Duration::from_secs(15 * 60);

@@ -12,6 +12,7 @@ use attestd_core::text::plain;
 use serde_json::Value;
 
 use super::sentence::{Render, Sentence};
+use crate::digest::{Part, ROWS};
 
 /// What one event says to a person; every text in it is plain and cut to a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) struct Card {
     pub heading: String,
     /// What is wrong, or was.
     pub message: String,
-    /// The subject.
+    /// The subject; empty for a digest, which is about many.
     pub subject: String,
     /// Name and value of each line.
     pub lines: Vec<(&'static str, String)>,
@@ -35,6 +36,9 @@ impl Card {
     pub(super) fn of(delivery: &Delivery, render: &Render) -> Card {
         let sentence = say(delivery, render);
         let event = &delivery.event;
+        if event.change == Change::Digest {
+            return digest(event, sentence);
+        }
         Card {
             heading: heading(delivery),
             lines: lines(delivery, &sentence),
@@ -48,6 +52,24 @@ impl Card {
     /// Heading and sentence.
     pub(super) fn title(&self) -> String {
         format!("{}: {}", self.heading, self.message)
+    }
+}
+
+/// The card of a Monday digest: a line for each row.
+fn digest(event: &AlertEvent, sentence: Sentence) -> Card {
+    let rows = event.finding.values.get(ROWS).and_then(Value::as_array);
+    let row = |row: &Value| {
+        let part = Part::ALL.into_iter().find(|part| row[0] == part.as_str())?;
+        Some((part.label(), plain(row[1].as_str()?, LINE_MAX)))
+    };
+    let rows = rows.into_iter().flatten().filter_map(row);
+    Card {
+        heading: "Monday".to_owned(),
+        lines: rows.chain([("To do", sentence.remedy)]).collect(),
+        message: sentence.message,
+        subject: String::new(),
+        closes: false,
+        severity: event.finding.severity,
     }
 }
 
@@ -113,6 +135,8 @@ fn heading(delivery: &Delivery) -> String {
         },
         Change::HandedOn => format!("{severity} (handed on)"),
         Change::Restated => format!("{severity} (still)"),
+        Change::Digest => "Digest".to_owned(),
+        Change::Canary => "Test".to_owned(),
         Change::Opened => severity.to_owned(),
     }
 }

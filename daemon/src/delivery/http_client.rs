@@ -70,6 +70,18 @@ impl HttpClient {
         Ok(Answer::of(&response, body))
     }
 
+    /// Asks, and gives the body of a yes.
+    pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        let sent = self.0.get(url).send().await;
+        let mut response = sent.map_err(|error| chain(&error.without_url()))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(format!("it answered {status}"));
+        }
+        let body = read(&mut response).await;
+        body.ok_or_else(|| format!("its answer broke off, or is over {ANSWER_MAX} bytes"))
+    }
+
     /// Posts, and reads of a yes no more than that it is one: whoever says it and then dawdles has said it.
     pub(crate) async fn post_for_status(
         &self,

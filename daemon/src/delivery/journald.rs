@@ -148,6 +148,9 @@ fn message_id(change: Change) -> &'static str {
         Change::Resolved => "e9f9cc9bf6d04637ba404d1a4f9ee62c",
         Change::Retired => "f6c8bb9ab8024de2bdf01b1620d9782a",
         Change::Restated => "0c7e1f5b6b0d4d0f9a3c58a1f2e64d17",
+        // Journals are told neither.
+        Change::Canary => "b5c83f0d90d34c0c8e0e4d1d7b5a6c21",
+        Change::Digest => "9d2b7a1c64e54f0f8c51b0a3e7d6f482",
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn message(
 fn subject(cards: &[Card]) -> String {
     let of = |card: &Card| plain(&card.subject, SUBJECT_MAX / 2);
     let text = match cards {
+        [card] if card.subject.is_empty() => card.title(),
         [card] => format!("{} ({})", card.title(), of(card)),
         _ => {
             let open = cards.iter().filter(|card| !card.closes);
@@ -61,6 +62,7 @@ fn subject(cards: &[Card]) -> String {
                 count => format!(", {count} critical"),
             };
             let mut subjects: Vec<String> = cards.iter().map(of).collect();
+            subjects.retain(|subject| !subject.is_empty());
             subjects.dedup();
             format!("{} messages{critical}: {}", cards.len(), subjects.join(", "))
         }
@@ -169,6 +171,38 @@ Message-ID are the same mail.
             mail.split_once("\n--=BOUNDARY=\nContent-Type: text/html").expect("two parts");
         assert_eq!(text, expected);
         assert!(page.contains("renew it"), "{page}");
+    }
+
+    #[test]
+    fn a_digest_is_a_list_in_both_forms() {
+        let mut delivery = delivery(3, "a1");
+        let rows = [
+            ("overdue", "duties/pentest: the penetration test was due on 1 October 2026"),
+            ("overdue", "policies/access: <b>"),
+            ("due", "web/portal:443: due on 24 December 2026"),
+            ("of another version", "left out"),
+        ];
+        delivery.event.change = Change::Digest;
+        delivery.event.finding = crate::digest::DIGEST
+            .finding()
+            .with("say", "2 overdue, 1 due within 90 days")
+            .with(crate::digest::ROWS, serde_json::json!(rows));
+        let alone = mail(std::slice::from_ref(&delivery));
+        let subject = "Subject: [attestd] Monday: 2 overdue, 1 due within 90 days\n";
+        assert!(alone.contains(subject), "{alone}");
+        let expected = "
+Monday: 2 overdue, 1 due within 90 days
+   Overdue:   duties/pentest: the penetration test was due on 1 October 2026
+   Overdue:   policies/access: <b>
+   Due:       web/portal:443: due on 24 December 2026
+   To do:     renew it
+
+From attestd,";
+        assert!(alone.contains(expected), "{alone}");
+        assert!(alone.contains("policies/access: &lt;b&gt;</td>"), "{alone}");
+        let beside = mail(&[super::tests::delivery(4, "a2"), delivery]);
+        let subject = "Subject: [attestd] 2 messages, 1 critical: portal/portal.example.org:443\n";
+        assert!(beside.contains(subject), "{beside}");
     }
 
     #[test]

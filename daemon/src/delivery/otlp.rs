@@ -10,6 +10,7 @@ use super::otlp_sender::Signal;
 use super::reach::{HeadersFrom, Reach};
 use super::surroundings::{Surroundings, name};
 use super::{ATTEMPT_MAX, otlp_headers, routing};
+use crate::canary::asking::Query;
 
 /// One `[[otlp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct OtlpSettings {
     pub reach: Reach,
     /// Whether requests are packed with gzip.
     pub compression: bool,
+    /// Where it is asked whether test alerts arrived; a person looks where it is absent.
+    pub canary: Option<Query>,
 }
 
 /// How a receiver is spoken to.
@@ -86,6 +89,7 @@ impl OtlpSettings {
         let endpoints = endpoints(table, protocol, around);
         let mut reach = Reach::read(table, "credential", around);
         reach.headers_from.splice(0..0, environment_headers(table, around));
+        let canary = Query::read(table, around, &reach);
         let words = [("gzip", true), ("none", false)];
         let compression = table.choice("compression", &words).unwrap_or_else(|| {
             environment::of_logs(around.variables, "COMPRESSION").as_deref() == Some("gzip")
@@ -100,7 +104,7 @@ impl OtlpSettings {
         if in_the_clear && !reach.headers_from.is_empty() && !endpoints.hosts().all(is_loopback) {
             table.warn("endpoint", "the headers, which may be secret, go over http:// unprotected");
         }
-        Some(OtlpSettings { name, only, protocol, endpoints, reach, compression })
+        Some(OtlpSettings { name, only, protocol, endpoints, reach, compression, canary })
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn name(table: &Settings<'_>, around: &Surroundings<'_>) -> Option<De
 }
 
 /// A secret from the file at `file_key`, or from the credential that `credential_key` names.
-pub(super) fn secret(
+pub(crate) fn secret(
     table: &Settings<'_>,
     file_key: &'static str,
     credential_key: &'static str,

@@ -17,6 +17,7 @@ use super::sentence::Render;
 use super::surroundings::{Surroundings, name, secret};
 use super::webhook_sign::{self, Keys};
 use super::{EmitError, Emitter, otlp_answer, routing, webhook_body};
+use crate::canary::asking::Query;
 
 /// One `[[webhook]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct WebhookSettings {
     pub format: Format,
     /// How it is reached.
     pub reach: Reach,
+    /// Where it is asked whether test alerts arrived; a person looks where it is absent.
+    pub canary: Option<Query>,
 }
 
 /// Where a webhook is: those of Teams and Slack are secrets themselves.
@@ -76,8 +79,10 @@ impl WebhookSettings {
             table.warn("name", problem);
         }
         let reach = Reach::read(table, "credential", around);
+        let canary = Query::read(table, around, &reach);
         table.finish();
-        Some(WebhookSettings { name: name?, only, url: place?, secret: signs, format, reach })
+        let (name, url) = (name?, place?);
+        Some(WebhookSettings { name, only, url, secret: signs, format, reach, canary })
     }
 }
 

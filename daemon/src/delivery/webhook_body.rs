@@ -158,7 +158,7 @@ mod tests {
         event(&resource, delivery, &sentence)
     }
 
-    const CHANGES: [Change; 9] = [
+    const CHANGES: [Change; 10] = [
         Change::Opened,
         Change::Worsened,
         Change::Eased,
@@ -168,6 +168,7 @@ mod tests {
         Change::Resolved,
         Change::Retired,
         Change::Restated,
+        Change::Canary,
     ];
 
     #[test]

@@ -102,6 +102,8 @@ pub(super) enum Type {
     Acted,
     Attested,
     Restated,
+    Digested,
+    Canary,
     Accepted,
     Discarded,
     Clock,
@@ -147,6 +149,7 @@ impl<'a> Leaf<'a> {
             | Type::Ticked
             | Type::Retired
             | Type::Acted
+            | Type::Canary
             | Type::Attested => Some(self.who.unwrap_or(index)),
             _ => None,
         }

@@ -175,6 +175,9 @@ impl Choice {
             }
             return;
         }
+        if leaf.t == Type::Canary {
+            return;
+        }
         let newest = self.newest.entry(number).or_default();
         match leaf.t {
             Type::Retired => drop((self.newest.remove(&number), self.said.remove(&number))),

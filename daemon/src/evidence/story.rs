@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use attestd_core::act::Act;
-use attestd_core::record::{Recorded, Why};
+use attestd_core::record::{Arrived, Recorded, Why};
 use attestd_core::statement::What;
 use attestd_core::{
     Judgement, PersonId, Reason, Status, Subject, Timestamp, observation::Standing,
@@ -178,6 +178,8 @@ pub(super) struct Private {
     standing: Option<Standing>,
     #[serde(default)]
     act: Option<Act>,
+    #[serde(default)]
+    arrived: Option<Arrived>,
     /// What was seen.
     #[serde(default)]
     pub evidence: Option<Recorded>,
@@ -306,6 +308,12 @@ impl Story {
                     Some(crate::view::act(&by, private.act.as_ref()?))
                 });
                 let says = says.unwrap_or_else(|| "a person did something".to_owned());
+                told.acts.push(Deed { at: leaf.at, says, record: index });
+            }
+            Type::Canary => {
+                let arrived = private.and_then(|private| private.arrived.as_ref());
+                let says = arrived.map(crate::view::arrived);
+                let says = says.unwrap_or_else(|| "a test alert was sent, or arrived".to_owned());
                 told.acts.push(Deed { at: leaf.at, says, record: index });
             }
             _ => {}

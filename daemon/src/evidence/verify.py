@@ -6,7 +6,7 @@ ALWAYS = {*"index.html register.csv VERIFY.md verify.py manifest.json checkpoint
 MANIFEST = {name: type_ for type_, names in {str: "origin organisation made_at made_by from to check control", bool:
             "whole redacted documents", int: "format first next size records"}.items() for name in names.split()}
 OF_SUBJECTS, OF_LOG = {*"run same missed ticked retired attested".split()}, {*"restored pruned erased stamped".split()}
-TYPES = OF_SUBJECTS | OF_LOG | set("start configured acted restated accepted discarded clock recovered stopped".split())
+TYPES = OF_SUBJECTS | OF_LOG | {*"start configured acted restated digested canary accepted discarded clock recovered stopped".split()}
 FILES, SMALL, RECORD, DAY = 1_000_000, 64 * 1024, 65_535, 86_400 * 10**9
 NOT_WITNESSED = "not_witnessed", "nobody else's checkpoints were given (--witness)"
 def need(holds, what):

@@ -1,6 +1,7 @@
 //! The monitor: the one task that decides what runs when. It wakes when a schedule comes due, a file changes, a person
 //! asks, a run ends or a deadline passes, and never waits for any of its runs.
 
+mod digesting;
 mod listing;
 mod saying;
 pub use listing::COVERAGE_REDUCED;
@@ -129,6 +130,10 @@ pub struct Monitor {
     look_at: Uptime,
     /// When what is so is next held against what was told.
     restate_at: Uptime,
+    /// When the daemon started.
+    began: Uptime,
+    /// Since when a Monday digest waits for what is being looked at.
+    digest_waits: Option<Uptime>,
 }
 
 /// The ends by which the monitor is reached.
@@ -151,6 +156,7 @@ impl Monitor {
         // As it was when the daemon stopped, until every check has said its targets.
         let down = shared.conditions.has(crate::own::NETWORK_UNREACHABLE);
         shared.network_down.store(down, Ordering::Relaxed);
+        let began = shared.clock.uptime();
         Monitor {
             shared,
             due: ends.due,
@@ -168,6 +174,8 @@ impl Monitor {
             sweep: ends.sweep,
             look_at: Uptime(Duration::ZERO),
             restate_at: Uptime(Duration::ZERO),
+            began,
+            digest_waits: None,
         }
     }
 
@@ -247,6 +255,9 @@ impl Monitor {
             self.look_at_own();
         }
         self.tick(now).await?;
+        if trusted {
+            self.digest(now).await?;
+        }
         if self.restate_at <= uptime {
             self.restate_at = self.restate().await?;
         }

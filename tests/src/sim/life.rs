@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use attestd::canary::{self, Ways};
 use attestd::config::Retention;
 use attestd::delivery::{Deliveries, Destination};
 use attestd::housekeeping::Housekeeping;
@@ -39,6 +40,8 @@ pub struct Begins {
     pub rules: Rules,
     /// What tells, given the store of this life.
     pub destinations: Vec<Destination>,
+    /// Who is sent test alerts, and how it is known that they arrived.
+    pub canaries: Ways,
     /// Whether housekeeping is done, or left to the test.
     pub keeps: bool,
     /// How often the monitor looks around at least.
@@ -58,6 +61,7 @@ pub struct Life {
     stop: CancellationToken,
     deliveries: Arc<tokio::sync::Mutex<Deliveries>>,
     keeping: JoinHandle<()>,
+    testing: JoinHandle<()>,
     due: Arc<Notify>,
     _files: watch::Receiver<BTreeSet<PathBuf>>,
     _progress: watch::Receiver<Uptime>,
@@ -70,7 +74,8 @@ impl Life {
         store: Arc<dyn Store>,
         begins: Begins,
     ) -> Result<Life, StoreError> {
-        let Begins { mut checks, text, routes, rules, destinations, keeps, sweep, seed } = begins;
+        let Begins { mut checks, text, routes, rules, destinations, canaries, keeps, sweep, seed } =
+            begins;
         let conditions = Arc::new(Conditions::left_by(&own::alerts(&*store)));
         let mut anchor = None;
         store.read(&mut |state| anchor = state.trusted_at);
@@ -141,6 +146,9 @@ impl Life {
                 housekeeping.run(stops).await;
             }
         });
+        let (_, ways) = watch::channel(Arc::new(canaries));
+        let testing = canary::run(shared.clone(), ways, tell.clone(), stop.clone());
+        let testing = tokio::spawn(testing);
         let monitoring = tokio::spawn(monitor.run(stop.clone()));
         Ok(Life {
             shared,
@@ -149,6 +157,7 @@ impl Life {
             stop,
             deliveries,
             keeping,
+            testing,
             due,
             _files: files_rx,
             _progress: progress_rx,
@@ -169,6 +178,7 @@ impl Life {
     /// It dies at once.
     pub async fn crash(mut self) {
         self.keeping.abort();
+        self.testing.abort();
         if !self.monitoring.is_finished() {
             self.monitoring.abort();
             let _ = (&mut self.monitoring).await; // it was aborted
@@ -182,6 +192,7 @@ impl Life {
         let ended = (&mut self.monitoring).await.expect("the monitor does not panic");
         self.deliveries.lock().await.stop().await;
         let _ = (&mut self.keeping).await; // it was cancelled
+        let _ = (&mut self.testing).await; // so was this
         drop(self.tell);
         ended.expect("the store can be written");
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attestd::canary::asking::Asker;
 use attestd::delivery::{EmitError, Emitter};
 use attestd_core::event::{Change, Delivery};
 use attestd_core::store::Store;
@@ -23,6 +24,8 @@ pub struct Accepted {
     pub change: Change,
     /// When it happened.
     pub at: Timestamp,
+    /// Since when its alert lasts; of a digest, its Monday.
+    pub since: Timestamp,
     /// Its finding, in words.
     pub finding: Finding,
 }
@@ -71,7 +74,8 @@ impl Receiver {
             let known = newest.entry(&accepted.alert_id).or_insert(accepted);
             *known = if accepted.sequence > known.sequence { accepted } else { known };
         }
-        let open = newest.into_values().filter(|accepted| !accepted.change.closes());
+        let open = newest.into_values();
+        let open = open.filter(|one| one.change.is_of_alert() && !one.change.closes());
         open.map(|accepted| accepted.alert_id.clone()).collect()
     }
 
@@ -82,6 +86,7 @@ impl Receiver {
                 sequence: delivery.sequence,
                 change: delivery.event.change,
                 at: delivery.at,
+                since: delivery.event.since,
                 finding: delivery.event.finding.clone(),
             };
             match self
@@ -100,6 +105,20 @@ impl Receiver {
                 }
             }
         }
+    }
+}
+
+/// Who asks a receiver whether it has an event; while it is down, nobody says.
+pub struct SimAsker(pub Arc<Receiver>);
+
+impl Asker for SimAsker {
+    fn has<'a>(&'a self, event_id: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::Relaxed) {
+                return Err("nobody answers".to_owned());
+            }
+            Ok(self.0.has.lock().expect("whole").contains_key(event_id))
+        })
     }
 }
 

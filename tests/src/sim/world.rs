@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attestd::canary::{Way, Ways};
 use attestd::config::{ConfiguredCheck, Person};
 use attestd::delivery::{Destination, Pace};
 use attestd::limits::SWEEP;
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::chance::Chance;
 use super::clock::SimClock;
 use super::life::{Begins, Life};
-use super::receiver::{Receiver, SimEmitter};
+use super::receiver::{Receiver, SimAsker, SimEmitter};
 
 /// What is so of a target, at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +167,9 @@ impl World {
 
     /// The truth of a target changes every so often, by its own stream of chance.
     fn truth(&self, check: &str, target: &str) -> Truth {
+        if target == ALWAYS_BROKEN {
+            return Truth::Broken;
+        }
         let elapsed = self.clock.uptime().0.as_secs();
         let mut chance = self.chance.fork(&format!("{check}/{target}"));
         let (mut at, mut truth) = (0, Truth::Well);
@@ -187,6 +191,9 @@ const CHECKS: [(&str, &str, bool); 4] = [
     ("halves", "*/30 * * * *", true),
     ("slow", "6h", false),
 ];
+
+/// A target that nothing mends.
+const ALWAYS_BROKEN: &str = "broken";
 
 /// The people of the simulated supplier.
 fn people() -> BTreeMap<PersonId, Person> {
@@ -230,6 +237,10 @@ pub struct Simulation {
     pub acts: u64,
     /// Who is told when the one destination is told nothing for too long; without it, housekeeping is left to the test.
     pub second: Option<Arc<Receiver>>,
+    /// The mailbox of a person, where there is one.
+    pub mailbox: Option<Arc<Receiver>>,
+    /// Whether test alerts go to the one destination, and it is asked whether they arrived.
+    pub canaries: bool,
     /// The checks that there are.
     pub checks: Vec<&'static str>,
     world: Arc<World>,
@@ -263,6 +274,8 @@ impl Simulation {
             windows: windows(),
             acts: 0,
             second: None,
+            mailbox: None,
+            canaries: false,
             checks: CHECKS.map(|(id, _, _)| id).to_vec(),
             world: Arc::new(world),
             life: None,
@@ -277,6 +290,11 @@ impl Simulation {
     /// The name of the second channel.
     pub fn second() -> DestinationName {
         "second".parse().expect("a plain name")
+    }
+
+    /// The name of the mailbox of the one person who has one.
+    pub fn mailbox() -> DestinationName {
+        "mail:alex".parse().expect("a plain name")
     }
 
     /// When the simulation began, by the wall clock.
@@ -303,6 +321,9 @@ impl Simulation {
             second.also = [own::DELIVERY_WAITING.to_owned()].into();
             routes.push(second);
         }
+        if self.mailbox.is_some() {
+            routes.push(Route::new(Simulation::mailbox(), Takes::ForPeople));
+        }
         let destination = |(name, receiver): (DestinationName, &Arc<Receiver>)| Destination {
             name,
             emitter: Arc::new(SimEmitter { receiver: receiver.clone(), store: store.clone() }),
@@ -310,12 +331,17 @@ impl Simulation {
         };
         let first = (Simulation::destination(), &self.receiver);
         let second = self.second.iter().map(|receiver| (Simulation::second(), receiver));
+        let mailbox = self.mailbox.iter().map(|receiver| (Simulation::mailbox(), receiver));
+        let all = [first].into_iter().chain(second).chain(mailbox);
+        let asker = Arc::new(SimAsker(self.receiver.clone()));
+        let asked = self.canaries.then(|| (Simulation::destination(), Way::Asked(asker)));
         let begins = Begins {
             checks,
             text: "# simulated\n".to_owned(),
             routes,
             rules: Rules { people: people(), windows: self.windows.clone() },
-            destinations: [first].into_iter().chain(second).map(destination).collect(),
+            destinations: all.map(destination).collect(),
+            canaries: asked.into_iter().collect::<Ways>(),
             keeps: self.second.is_some(),
             sweep: SWEEP,
             seed: self.chance.draw(),
@@ -482,6 +508,12 @@ impl Simulation {
         self.clock.synchronised.store(true, std::sync::atomic::Ordering::Relaxed);
         self.pass(Duration::from_secs(120)).await;
         self.clock.synchronised.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// A check has a target, from now on, that nothing mends.
+    pub fn break_one(&mut self, check: &str) {
+        let mut targets = self.world.targets.lock().expect("whole");
+        targets.entry(check.to_owned()).or_default().insert(ALWAYS_BROKEN.to_owned());
     }
 
     /// A target comes or goes.

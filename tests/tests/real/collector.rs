@@ -9,6 +9,11 @@ use attestd_core::DestinationName;
 use attestd_core::event::{alert_id, event_id};
 use attestd_core::record::Record;
 
+use attestd_tests::receiver::{Accepted, Told};
+use attestd_tests::sim::chance::Chance;
+use attestd_tests::{load, log, program, wait};
+use nix::sys::signal::Signal;
+
 use crate::harness::attestd::{Daemon, Supplier};
 use crate::harness::pki::{authority, client, make};
 use crate::harness::program::Program;
@@ -16,6 +21,10 @@ use crate::harness::{SOON, nginx, ports, until};
 
 /// The events of the example supplier at its first start are at least these many, whatever the day.
 const EVENTS_MIN: usize = 10;
+/// How long the collector is down under load, in seconds, where `tests/soak` says nothing else.
+const DOWN_S: u64 = 60;
+/// Between two changes of a document meanwhile.
+const LOAD_EVERY: Duration = Duration::from_millis(50);
 /// How long an outbox may take to empty once the collector is up: a few attempts, a few seconds apart.
 const EMPTY_MAX: Duration = Duration::from_secs(45);
 
@@ -63,6 +72,65 @@ async fn down_first_then_up(supplier: &Supplier, endpoint: Endpoint) {
     assert_eq!(arrived, committed, "what arrived is what is in the log, by event id");
     assert!(collector.metrics().contains("attestd.heartbeat.time"));
     println!("{waited} events waited, {} arrived, the outbox is empty", arrived.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_nothing_is_lost_while_the_collector_is_down_for_long() {
+    let asked = std::env::var("ATTESTD_TEST_DOWN_SECONDS").ok();
+    let down = Duration::from_secs(asked.map_or(DOWN_S, |n| n.parse().expect("a number")));
+    let directory = tempfile::tempdir().expect("a directory");
+    let (home, port) = (directory.path(), ports::free());
+    load::configure(home, &[("collector", &format!("http://127.0.0.1:{port}"))]);
+    let mut what = Chance::of(20_261_122).fork("what");
+    let mut daemon = program::Daemon::start(home, |_| {});
+    daemon.until(SOON, "it answers", |_| Some(()));
+    let (began, mut early) = (wait::uptime(), None);
+    while wait::uptime().since(began) < down {
+        load::write(home, what.below(load::CHECKS as u64), what.below(4));
+        wait::pause(LOAD_EVERY);
+        if early.is_none() && wait::uptime().since(began) > down / 4 {
+            early = Some(resident(daemon.pid()));
+        }
+    }
+    let waited: usize =
+        daemon.status().expect("it answers").outbox.iter().map(|waiting| waiting.events).sum();
+    let late = resident(daemon.pid());
+    let collector = Collector::start(home, &Endpoint::Http(port)).await;
+    // A reload tries at once what would else wait for its turn, for up to five minutes.
+    daemon.signal(Signal::SIGHUP);
+    let first = until("the first arrives", SOON, || {
+        let arrived = collector.alert_events().len();
+        if arrived > 0 { Ok(arrived) } else { Err("nothing yet".to_owned()) }
+    })
+    .await;
+    let began = wait::uptime();
+    daemon.until(EMPTY_MAX, "the outbox is empty", |view| view.outbox.is_empty().then_some(()));
+    let took = wait::uptime().since(began);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(SOON).success());
+    let log = log::read(&home.join("state"));
+    let arrived = until("the collector has printed all", SOON, || {
+        let accepted = collector.accepted();
+        if accepted.has.len() >= waited { Ok(accepted) } else { Err(waited.to_string()) }
+    })
+    .await;
+    let events = log.hold_delivery("collector", &arrived);
+    assert!(waited > 50, "there was load: {waited}");
+    let rate = waited.saturating_sub(first) as f64 / took.as_secs_f64();
+    println!(
+        "down for {down:?}: {waited} events waited, {events} arrived in order with their times, {} twice, {rate:.0} a \
+         second; resident {} kB after a quarter, {late} kB at the end",
+        arrived.repeats,
+        early.unwrap_or_default(),
+    );
+}
+
+/// The resident memory of a process, in kB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("a process has a size")
 }
 
 #[tokio::test]
@@ -231,6 +299,36 @@ impl Collector {
             }
         }
         events
+    }
+
+    /// The same in the order in which they came, with their times, as the suites hold them against the log.
+    fn accepted(&self) -> Accepted {
+        let output = self.0.output();
+        let mut accepted = Accepted::default();
+        for record in output.split("\nLogRecord #").skip(1) {
+            let value = |name: &str| {
+                let line = record.lines().find_map(|line| line.trim().strip_prefix(name));
+                line.map(|value| value.trim_end_matches(')').to_owned()).unwrap_or_default()
+            };
+            let event = value("-> attestd.event.id: Str(");
+            if event.is_empty() {
+                continue;
+            }
+            let told = Told {
+                event: event.clone(),
+                alert: value("-> attestd.alert.id: Str("),
+                sequence: value("-> attestd.event.sequence: Int(").parse().expect("a number"),
+                subject: value("-> attestd.subject: Str("),
+                name: value("EventName: "),
+                code: value("-> attestd.finding.code: Str("),
+                at: value("Timestamp: ").parse().expect("nanoseconds"),
+            };
+            match accepted.has.insert(event.clone(), told) {
+                None => accepted.order.push(event),
+                Some(_) => accepted.repeats += 1,
+            }
+        }
+        accepted
     }
 
     fn event_names(&self) -> BTreeSet<String> {

@@ -135,6 +135,38 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
     assert!(said.err.contains("at least one [[check]], or nothing is watched"), "{}", said.err);
 }
 
+#[test]
+fn a_credential_that_cannot_be_read_is_told_with_its_place() {
+    let mail =
+        "[mail]\nrelay = \"localhost\"\nfrom = \"a@example.org\"\nto = \"ann\"\nuser = \"u\"\n";
+    let ann = format!("{ANN}email = \"ann@example.org\"\n");
+    let otlp = "[[otlp]]\nname = \"c\"\nendpoint = \"https://c:4318\"\n";
+    let hook = "[[webhook]]\nname = \"h\"\nurl = \"https://h.example/\"\n";
+    let alertmanager = "[[alertmanager]]\nname = \"m\"\nurl = \"https://m:9093\"\n";
+    let query = "canary_query = \"https://c:3100/\"\n";
+    for (text, key) in [
+        (otlp.to_owned(), "credential"),
+        (otlp.to_owned(), "headers_file"),
+        (format!("{otlp}{query}"), "canary_credential"),
+        (format!("{otlp}{query}"), "canary_headers_file"),
+        (hook.to_owned(), "secret_credential"),
+        (hook.to_owned(), "credential"),
+        (alertmanager.to_owned(), "credential"),
+        (format!("{ann}{mail}"), "credential"),
+        (format!("{ann}{mail}"), "password_file"),
+    ] {
+        let text = format!("{GOOD}{text}{key} = \"gone\"\n");
+        let directory = configured(&text);
+        let mut command = program::command(directory.path(), &["check-config", "attestd.toml"]);
+        command.env("CREDENTIALS_DIRECTORY", directory.path());
+        let said = program::said(command.output().expect("it runs"));
+        assert_eq!(said.code, Some(1), "{text}\n{}", said.err);
+        let place = format!("attestd.toml:{}:", text.lines().count());
+        let told = |one: &str| one.contains(&place) && one.contains("/gone cannot be read");
+        assert!(said.err.split("\n\n").any(told), "{text}\n{}", said.err);
+    }
+}
+
 /// Verbs that read the configuration.
 const VERBS: [&str; 3] = ["check-config", "status", "run"];
 

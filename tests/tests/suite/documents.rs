@@ -172,6 +172,9 @@ const SAMPLE_TAIL: &str = "
 #protocol = \"http/protobuf\"          # or \"grpc\"
 #credential = \"otlp-headers\"         # LoadCredential=otlp-headers:..., lines of NAME: VALUE
 #compression = \"gzip\"
+# Where it is asked each week whether a test alert arrived: a GET whose answer holds the event's id. Elsewhere a person looks each
+# quarter (`attestd canary confirm`). `canary_credential` names lines of NAME: VALUE for it.
+#canary_query = \"http://127.0.0.1:3100/loki/api/v1/query_range?query=%7Bservice_name%3D%22attestd%22%7D%20%7C%20attestd_event_change%3D%22canary%22&since=24h\"
 
 # Each destination takes all alerts, or those of its rule: `severities` (from the lowest on up), `kinds`, `checks`, `labels`.
 

@@ -39,7 +39,7 @@ fn inside_the_namespace() {
     std::fs::create_dir(&state).expect("made");
     let disk = state.to_str().expect("a path of ours");
     namespace::command("mount", &["-t", "tmpfs", "-o", DISK, "tmpfs", disk]);
-    load::configure(&place, &receiver.endpoint());
+    load::configure(&place, &[("collector", &receiver.endpoint())]);
     let mut documents = 0;
     let mut change = || {
         documents += 1;
@@ -139,7 +139,7 @@ fn inside_the_namespace_at_a_first_start() {
         let path = disk.to_str().expect("a path of ours");
         namespace::command("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", path]);
         fill(&disk);
-        load::configure(&place, &receiver.endpoint());
+        load::configure(&place, &[("collector", &receiver.endpoint())]);
         load::write(&place, 0, 0);
         let mut daemon = Daemon::start(&place, |_| {});
         let why = wait::until(LONG, "it tells that it cannot write", || {

@@ -1,4 +1,4 @@
-//! SIGKILL at random moments of the real program under load, with a receiver that has moods: nothing that was committed
+//! SIGKILL at random moments of the real program under load, with two receivers that have moods: nothing that was committed
 //! is lost, nothing is told that is not in the log, and no slot goes without its one outcome.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,8 @@ use nix::sys::signal::Signal;
 const ROUNDS: usize = if cfg!(feature = "real-parts") { 300 } else { 30 };
 /// The longest life, in milliseconds: short ones where there are many.
 const LIFE: u64 = if cfg!(feature = "real-parts") { 500 } else { 1000 };
+/// Who is told.
+const RECEIVERS: [&str; 2] = ["collector", "other"];
 /// How long it stays down now and then, and how seldom: as often as is worth two seconds.
 const DOWN: Duration = Duration::from_millis(2200);
 const DOWN_EVERY: usize = ROUNDS / 6;
@@ -29,14 +31,21 @@ fn kills_under_load_lose_nothing() {
     let rounds = asked.map_or(ROUNDS, |n| n.parse().expect("a number"));
     let chance = Chance::of(20_261_122);
     let (mut when, mut what) = (chance.fork("when"), chance.fork("what"));
-    let mut receiver = Receiver::down();
-    receiver.moods(Some(chance.fork("moods")));
+    let mut receivers = RECEIVERS.map(|name| (name, Receiver::down()));
+    for (name, receiver) in &receivers {
+        receiver.moods(Some(chance.fork(name)));
+    }
     let directory = tempfile::tempdir().expect("a directory");
-    load::configure(directory.path(), &receiver.endpoint());
+    let endpoints = receivers.each_ref().map(|(name, receiver)| (*name, receiver.endpoint()));
+    let endpoints = endpoints.each_ref().map(|(name, endpoint)| (*name, endpoint.as_str()));
+    load::configure(directory.path(), &endpoints);
     let mut kills_before_it_answered = 0;
     for round in 0..rounds {
-        if round == 2 {
-            receiver.up();
+        // The second is down for longer: what it is not told yet delays nothing.
+        for (n, (_, receiver)) in (1..).zip(&mut receivers) {
+            if round == 2 * n {
+                receiver.up();
+            }
         }
         let mut daemon = Daemon::start(directory.path(), |_| {});
         // Some are killed while they open; most after they have worked for a while.
@@ -61,7 +70,9 @@ fn kills_under_load_lose_nothing() {
             wait::pause(DOWN); // slots are missed
         }
     }
-    receiver.moods(None);
+    for (_, receiver) in &receivers {
+        receiver.moods(None);
+    }
     let began = wait::now();
     let mut daemon = Daemon::start(directory.path(), |_| {});
     daemon.until(CALM, "everything is seen in this life, and told", |view| {
@@ -74,9 +85,13 @@ fn kills_under_load_lose_nothing() {
     let log = log::read(&directory.path().join("state"));
     let second = Schedule::parse("1s", "UTC").expect("a period");
     let slots = log.hold_slots(|check| check.as_str().starts_with("doc-").then(|| second.clone()));
-    let accepted = receiver.accepted();
     assert_eq!(log.waiting, BTreeSet::new(), "the log knows that all of it was accepted");
-    let events = log.hold_delivery("collector", &accepted);
+    let (mut events, mut repeats) = (0, 0);
+    for (name, receiver) in &receivers {
+        let accepted = receiver.accepted();
+        events += log.hold_delivery(name, &accepted);
+        repeats += accepted.repeats;
+    }
     let count = |is: fn(&Record) -> bool| log.records.iter().filter(|record| is(record)).count();
     let starts = count(|record| matches!(record, Record::Start(_)));
     let runs = count(|record| matches!(record, Record::Run(_) | Record::Same(_)));
@@ -94,11 +109,11 @@ fn kills_under_load_lose_nothing() {
     assert!(believed, "a kill is no reason to make sled anew: {mended:#?}");
     println!(
         "{rounds} kills ({kills_before_it_answered} before it answered), {starts} starts, {} records, {runs} runs, {slots} \
-         slots, {missed} ranges missed, {} mended, {events} events, {} told again, 0 lost",
+         slots, {missed} ranges missed, {} mended, {events} events at {} receivers, {repeats} told again, 0 lost",
         log.records.len(),
         mended.len(),
-        accepted.repeats,
+        receivers.len(),
     );
     assert!(starts > rounds / 2 && runs > 10 * CHECKS && missed >= CHECKS, "there was load");
-    assert!(events > 100, "and something to tell: {events}");
+    assert!(events > 200, "and something to tell: {events}");
 }

@@ -2,10 +2,12 @@
 
 mod backup;
 mod bad_input;
+mod canary;
 mod checkpoints;
 mod cli;
 mod conformance;
 mod daemon;
+mod digest;
 mod documents;
 mod evidence;
 mod full_disk;

@@ -137,6 +137,34 @@ fn what_people_did_is_shown_survives_a_restart_and_stands_in_the_pack() {
 }
 
 #[test]
+fn what_is_given_back_comes_back_at_once_and_only_who_has_it_gives_it_back() {
+    let supplier = Supplier::copy();
+    let daemon = settled(&supplier);
+    let give = |by: &str| say(&supplier, &["take", EXPIRED, "--release", "--by", by]);
+    assert!(give("sam-deputy").err.contains("nobody has"), "it was not taken");
+    let taken = say(&supplier, &["take", EXPIRED, "--by", "sam-deputy"]);
+    assert_eq!(taken.code, Some(0), "{}", taken.err);
+    assert!(give("alex-owner").err.contains("`sam-deputy` has"), "another has it");
+    let given = give("sam-deputy");
+    assert_eq!((given.code, given.err.as_str()), (Some(0), ""), "{}", given.out);
+    assert!(of(&supplier, EXPIRED).taken_until.is_none());
+    let repeated = |record: &Record| {
+        let Some((subject, _, _, events)) = record.events() else { return false };
+        let again = events.iter().any(|event| event.change == Change::Repeated);
+        subject.to_string() == EXPIRED && again
+    };
+    wait::until(LONG, "it is told again", || {
+        let offline = attestd_storage::read_offline(&supplier.file("state")).expect("a log");
+        let mut records = (0..offline.state.size).filter_map(|index| offline.record(index).ok());
+        records.any(|record| repeated(&record)).then_some(())
+    });
+    let history = say(&supplier, &["history", EXPIRED]).out;
+    assert!(history.contains("sam-deputy gave certificate_expired back"), "{history}");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(LONG).success());
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_what_was_expected() {
     let supplier = Supplier::copy();
     let _daemon = settled(&supplier);

@@ -47,10 +47,12 @@ fn means(change: Change) -> &'static str {
         Change::Resolved => "what it was about was seen, and is well again",
         Change::Retired => "its subject left the configuration",
         Change::Restated => "it fires, which this destination was not told, or not so",
+        Change::Canary => "no alert: a test of whether what is told arrives",
+        Change::Digest => unreachable!("people alone are told so"),
     }
 }
 
-const CHANGES: [Change; 9] = [
+const CHANGES: [Change; 10] = [
     Change::Opened,
     Change::Worsened,
     Change::Eased,
@@ -60,6 +62,7 @@ const CHANGES: [Change; 9] = [
     Change::Resolved,
     Change::Retired,
     Change::Restated,
+    Change::Canary,
 ];
 
 #[test]

@@ -139,6 +139,25 @@ proptest! {
 }
 
 #[test]
+fn a_digest_is_due_on_mondays_at_nine_or_on_the_working_day_after() {
+    let holidays = [date(2026, 12, 25), date(2026, 12, 28), date(2027, 3, 26), date(2027, 3, 29)];
+    let working = WorkingDays::but(holidays);
+    for (now, expected, why) in [
+        ("2026-11-23T08:59:59Z", "2026-11-16T09:00:00Z", "a second before nine: that of last week"),
+        ("2026-11-23T09:00:00Z", "2026-11-23T09:00:00Z", "a Monday at nine"),
+        ("2026-11-29T23:00:00Z", "2026-11-23T09:00:00Z", "all of the week"),
+        ("2026-07-06T08:00:00Z", "2026-07-06T08:00:00Z", "nine in London is eight in summer"),
+        ("2026-12-28T12:00:00Z", "2026-12-21T09:00:00Z", "a bank holiday"),
+        ("2026-12-29T09:00:00Z", "2026-12-29T09:00:00Z", "the working day after it"),
+        ("2027-03-29T08:30:00Z", "2027-03-22T09:00:00Z", "Easter Monday, the clocks just changed"),
+        ("2027-03-30T08:00:00Z", "2027-03-30T08:00:00Z", "the day after Easter Monday"),
+    ] {
+        let at = working.digest_time(now.parse().expect("a timestamp"));
+        assert_eq!(at.map(|at| at.to_string()).as_deref(), Some(expected), "{now}: {why}");
+    }
+}
+
+#[test]
 fn a_period_has_one_plural() {
     for bad in ["12 monthss", "1 s", "3 Years", "1.5 years", "12 months ago"] {
         assert!(bad.parse::<Period>().is_err(), "{bad}");

@@ -8,8 +8,8 @@ use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Ta
 use attestd_core::finding::FindingKey;
 use attestd_core::observation::Standing;
 use attestd_core::record::{
-    Accepted, Acted, Attested, Configured, Discarded, Erased, Missed, Pruned, Record, Recorded,
-    Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
+    Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
+    Recorded, Recovered, Restated, Restored, Run, Same, Stamped, Start, Ticked, Why,
 };
 use attestd_core::statement::{Said, What};
 use attestd_core::time::{Trust, Uptime};
@@ -381,6 +381,9 @@ fn record() -> BoxedStrategy<Record> {
         1 => ticked().prop_map(Record::Retired),
         1 => ticked().prop_map(|Ticked { at, subject, kind, status, events, .. }| {
             Record::Restated(Restated { at, subject, kind, status, events })
+        }),
+        1 => (ticked(), any::<bool>()).prop_map(|(Ticked { at, subject, kind, status, events, .. }, more)| {
+            Record::Digested(Digested { at, subject, kind, status, events, more })
         }),
         1 => accepted,
         1 => start,

@@ -313,7 +313,9 @@ impl World {
             }
             Change::Retired => assert!(retiring, "{script:?}"),
             Change::HandedOn => panic!("there is nobody to hand it on to: {script:?}"),
-            Change::Restated => panic!("the machine restates nothing: {script:?}"),
+            Change::Restated | Change::Digest | Change::Canary => {
+                panic!("not the machine\'s: {script:?}")
+            }
         }
         let repeats = if event.change == Change::Repeated { told.repeats + 1 } else { 0 };
         assert_eq!(event.number.is_some(), event.change == Change::Repeated, "{script:?}");

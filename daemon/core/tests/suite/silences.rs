@@ -223,7 +223,9 @@ impl World {
                 assert!(taken.is_none(), "who took it is not left alone: {script:?}");
             }
             Change::Resolved | Change::Retired => {}
-            Change::Restated => panic!("the machine restates nothing: {script:?}"),
+            Change::Restated | Change::Digest | Change::Canary => {
+                panic!("not the machine\'s: {script:?}")
+            }
         }
         if change == Change::HandedOn {
             let alert = &before.0[&finding.key];

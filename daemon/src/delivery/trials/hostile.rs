@@ -1,4 +1,4 @@
-//! One table of what a receiver may do, for OTLP over HTTP and for webhooks, each against a real socket; and what becomes of
+//! One table of what a receiver may do, for OTLP over HTTP and gRPC, webhooks and Alertmanager, each against a real socket; and what becomes of
 //! an event by each of them at each point at which the daemon may die, in paused time (D1, D4, D5, D6).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,13 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::http::{Pki, answer, read_request, settings, word};
+use super::http::{Pki, answer, reach, read_request, settings, word};
 use super::{TrialClock, begin, event, subject, webhook};
+use crate::catalogue;
+use crate::delivery::alertmanager::{AlertmanagerEmitter, AlertmanagerSettings};
 use crate::delivery::http_client::ANSWER_MAX;
 use crate::delivery::otlp::Protocol;
+use crate::delivery::reach::Reach;
 use crate::delivery::{Deliveries, Destination, EmitError, Emitter, Pace};
 
 /// What a receiver does with a connection.
@@ -44,6 +47,8 @@ enum Act {
     Closed,
     /// Speaks TLS where none is expected.
     SpeaksTls,
+    /// Reads the request, says yes, and then 100 MB.
+    Floods,
 }
 
 /// Accepted, tried again (after so many seconds, where it says), or blocked.
@@ -157,6 +162,7 @@ fn behaviours() -> Vec<Behaviour> {
         Behaviour(Mute, LATER, LATER, "accepts the connection and reads nothing"),
         Behaviour(Closed, LATER, LATER, "nobody listens"),
         Behaviour(SpeaksTls, LATER, LATER, "TLS where none was expected"),
+        Behaviour(Floods, LATER, YES, "100 MB, sent indeed"),
     ]
 }
 
@@ -206,6 +212,15 @@ async fn connection(mut stream: TcpStream, act: &Act) -> std::io::Result<()> {
         }
         Act::Mute => std::future::pending::<()>().await,
         Act::Closed => {}
+        Act::Floods => {
+            read_request(&mut stream).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {FLOOD}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            let megabyte = vec![b'x'; 1_000_000];
+            for _ in 0..FLOOD / megabyte.len() {
+                stream.write_all(&megabyte).await?;
+            }
+        }
         Act::SpeaksTls => {
             let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(Pki::make(b"http/1.1").server));
             acceptor.accept(stream).await?;
@@ -221,9 +236,17 @@ async fn each_behaviour_means_what_it_must() {
         let base = serve(act).await;
         let mut of_otlp = settings(Protocol::Http, &base);
         let mut of_hook = webhook::settings(&format!("{base}/services/T0/s3cret"));
-        for reach in [&mut of_otlp.reach, &mut of_hook.reach] {
+        let mut of_grpc = settings(Protocol::Grpc, &base);
+        for reach in [&mut of_otlp.reach, &mut of_hook.reach, &mut of_grpc.reach] {
             reach.timeout = Duration::from_secs(1);
         }
+        // Nothing here speaks HTTP/2; what gRPC itself says is held in `grpc.rs`. To Alertmanager a yes is its status.
+        let (of_grpc, posted) = (super::http::emit(of_grpc).await, to_alertmanager(&base).await);
+        assert_eq!(word(&of_grpc), LATER, "{why}, by gRPC: {of_grpc:?}");
+        let (alertmanager, after) = word(&posted);
+        let after = after.map(|s| if (117..=120).contains(&s) { 119 } else { s });
+        assert_eq!((alertmanager, after), hook, "{why}, to Alertmanager: {posted:?}");
+        held += 2;
         for (told, expected) in
             [(super::http::emit(of_otlp).await, otlp), (webhook::emit(of_hook).await, hook)]
         {
@@ -240,8 +263,43 @@ async fn each_behaviour_means_what_it_must() {
             }
         }
     }
-    println!("{held} meetings with {} behaviours of a receiver mean what they must", held / 2);
+    println!("{held} meetings with {} behaviours of a receiver mean what they must", held / 4);
 }
+
+async fn to_alertmanager(base: &str) -> Result<(), EmitError> {
+    let settings = AlertmanagerSettings {
+        name: collector(),
+        only: Default::default(),
+        urls: vec![format!("{base}/api/v2/alerts")],
+        every: Duration::from_secs(60),
+        generator: None,
+        reach: Reach { timeout: Duration::from_secs(1), ..reach() },
+    };
+    let (render, clock) = (Arc::new(catalogue::sentence), TrialClock::start());
+    AlertmanagerEmitter::new(settings, None, render, clock).emit(&[]).await
+}
+
+#[tokio::test]
+async fn nothing_is_told_to_who_shows_an_expired_certificate_and_it_is_tried_again() {
+    for (protocol, alpn) in [(Protocol::Http, &b"http/1.1"[..]), (Protocol::Grpc, b"h2")] {
+        let pki = Pki::until(alpn, 2020);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let base = format!("https://localhost:{}", listener.local_addr().expect("bound").port());
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(pki.server.clone()));
+        let shaken = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("asked");
+            acceptor.accept(stream).await.is_ok()
+        });
+        let told = super::http::emit(pki.known(settings(protocol, &base))).await;
+        assert_eq!(word(&told), LATER, "{told:?}");
+        let text = told.expect_err("refused").to_string().to_lowercase();
+        assert!(text.contains("expired"), "the reason is told: {text}");
+        assert!(!shaken.await.expect("no panic"), "no handshake, so nothing was said");
+    }
+}
+
+/// Bytes of the largest answer.
+const FLOOD: usize = 100_000_000;
 
 /// Longer than what a receiver makes wait that asks for an hour at each of these attempts.
 const LIFE: Duration = Duration::from_secs(6 * 3600);

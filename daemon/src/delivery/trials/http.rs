@@ -46,6 +46,7 @@ pub(crate) fn settings(protocol: Protocol, base: &str) -> OtlpSettings {
         },
         reach: reach(),
         compression: false,
+        canary: None,
     }
 }
 
@@ -172,6 +173,11 @@ pub(super) struct Pki {
 
 impl Pki {
     pub(super) fn make(alpn: &[u8]) -> Pki {
+        Pki::until(alpn, 2999)
+    }
+
+    /// The same, where the server's certificate is valid until the beginning of a year.
+    pub(super) fn until(alpn: &[u8], year: i32) -> Pki {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
         use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
         use tokio_rustls::rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
@@ -186,7 +192,8 @@ impl Pki {
         let issuer = Issuer::new(ca, ca_key);
         let leaf = |names: Vec<String>| {
             let key = KeyPair::generate().expect("a key");
-            let parameters = CertificateParams::new(names).expect("parameters");
+            let mut parameters = CertificateParams::new(names).expect("parameters");
+            parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
             (parameters.signed_by(&key, &issuer).expect("a certificate"), key)
         };
         let (client, client_key) = leaf(vec!["attestd".into()]);

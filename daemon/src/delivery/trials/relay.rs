@@ -91,6 +91,7 @@ async fn send_as(port: u16, tls: MailTls, login: Option<Login>) -> Result<(), Em
 
 #[tokio::test]
 async fn each_reply_means_what_it_must() {
+    let mut held = 0;
     for (says, expected, why) in [
         (&[][..], "accepted", "250 for the recipient and for the mail"),
         (&[("RCPT", "550 no such user")][..], "blocked", "5xx"),
@@ -101,7 +102,34 @@ async fn each_reply_means_what_it_must() {
         (&[("GREET", "HTTP/1.1 400 Bad Request")][..], "retry", "no SMTP"),
         (&[("GREET", "\u{1b}[31m")][..], "retry", "garbage"),
         (&[("MAIL", "530 log in first")][..], "blocked", "who are you"),
+        (&[("GREET", "554 no service here")][..], "blocked", "nothing is taken"),
+        (&[("GREET", "220-one\r\n220-two\r\n220 three")][..], "accepted", "a long greeting"),
+        (&[("GREET", "")][..], "retry", "an empty line"),
+        (&[("EHLO", "421 closing")][..], "retry", "it goes down"),
+        (&[("EHLO", "502 not here")][..], "blocked", "no ESMTP"),
+        (
+            &[("EHLO", "250-relay\r\n250-SIZE 100\r\n250 8BITMIME")][..],
+            "accepted",
+            "what it can do",
+        ),
+        (&[("MAIL", "451 later")][..], "retry", "not now"),
+        (&[("MAIL", "452 disk full")][..], "retry", "its disk is full"),
+        (&[("MAIL", "552 too large")][..], "blocked", "too large"),
+        (&[("MAIL", "553 not you")][..], "blocked", "the sender is refused"),
+        (&[("RCPT", "251 will forward")][..], "accepted", "it is forwarded"),
+        (&[("RCPT", "421 shutting down")][..], "retry", "it goes down before the recipient"),
+        (&[("RCPT", "452 mailbox full")][..], "retry", "the mailbox is full"),
+        (&[("RCPT", "551 not here")][..], "blocked", "the recipient has moved"),
+        (&[("DATA", "451 not now")][..], "retry", "not now, when all else was taken"),
+        (&[("DATA", "503 no recipients")][..], "blocked", "it forgot the recipient"),
+        (&[("DATA", "554 no")][..], "blocked", "no mail at all"),
+        (&[("END", "250-taken\r\n250 2.0.0 queued as 7")][..], "accepted", "taken, in two lines"),
+        (&[("END", "421 going down")][..], "retry", "it goes down instead of answering"),
+        (&[("END", "999 what")][..], "retry", "a code that there is not"),
+        (&[("END", "fine")][..], "retry", "a yes that is none"),
+        (&[("END", "552 quota")][..], "blocked", "too much"),
     ] {
+        held += 1;
         let (port, _mails) = relay(says).await;
         let told = send(port, MailTls::None).await;
         assert_eq!(word(&told).0, expected, "{why}: {told:?}");
@@ -111,6 +139,7 @@ async fn each_reply_means_what_it_must() {
             assert!(!text.contains('\u{1b}'), "{text:?}");
         }
     }
+    println!("{held} ways of a relay to answer mean what they must");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(super) fn settings(url: &str) -> WebhookSettings {
         secret: None,
         format: Format::Json,
         reach: reach(),
+        canary: None,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod chance;
 pub mod clock;
 pub mod life;
 pub mod receiver;
+pub mod supplier;
 pub mod world;
 
 /// Lets the panics that the simulation makes on purpose pass in silence: the daemon catches them, and they would drown

@@ -11,6 +11,7 @@ mod daemon;
 mod digest;
 mod documents;
 mod evidence;
+mod five_years;
 mod full_disk;
 mod incidents;
 mod kill;

@@ -13,7 +13,7 @@ use attestd_core::check::{Blob, hex, sha256_hex};
 use attestd_core::record::{Configured, FORMAT, Record, Recovered, Start};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Anchor, Clock, Trust, Uptime};
-use attestd_core::{Nature, PersonId, Subject, Timestamp};
+use attestd_core::{PersonId, Subject, Timestamp};
 use attestd_storage::SledStore;
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use sha2::{Digest, Sha256};
@@ -242,20 +242,6 @@ impl Daemon {
     /// The log's origin.
     pub fn origin(&self) -> String {
         origin(&*self.shared.store)
-    }
-
-    /// Whether every local subject has been seen, so that its status is worth showing.
-    pub fn is_settled(&self) -> bool {
-        let expected =
-            self.shared.expected.lock().expect("nothing panics while it holds this lock");
-        let mut settled =
-            self.checks.borrow().keys().all(|id| expected.keys().any(|s| s.check == *id));
-        self.shared.store.read(&mut |state| {
-            let seen = |subject| state.subjects.get(subject).is_some_and(|s| s.last.is_some());
-            let mut local = expected.iter().filter(|(_, nature)| **nature == Nature::Local);
-            settled = settled && local.all(|(subject, _)| seen(subject));
-        });
-        settled
     }
 
     /// Runs until asked to stop; ends with an error where the store could not be written (S1).

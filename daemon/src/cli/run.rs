@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{show, status};
 use crate::clock::SystemClock;
+use crate::control::server::Server;
 use crate::serve::Daemon;
 use crate::telemetry::log;
 use crate::telemetry::spans::{LateResource, Spans};
@@ -51,16 +52,8 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
         let daemon = Daemon::start(config, began).await?;
         let _ = resource.set(telling::resource(&daemon.origin())); // set once, here
         if std::env::var_os("JOURNAL_STREAM").is_none() {
-            settle(&daemon, &stop).await;
-            let key = daemon.verifier();
-            let key = key.map(|key| format!("  The evidence log is signed with the key {key}\n"));
-            // That nobody reads it is no reason to end.
-            let _ = writeln!(
-                std::io::stdout(),
-                "{}\n{}  Running; Ctrl-C ends it.",
-                show::status(&daemon.server().status()),
-                key.unwrap_or_default()
-            );
+            // Beside it: a daemon that does not run yet tells nothing, and a table of a thousand subjects takes seconds.
+            tokio::spawn(show_first(daemon.server().clone(), daemon.verifier(), stop.clone()));
         }
         daemon.run(stop, hangup).await?;
         if let Some(spans) = spans {
@@ -73,10 +66,21 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn settle(daemon: &Daemon, stop: &CancellationToken) {
+async fn show_first(server: Arc<Server>, key: Option<String>, stop: CancellationToken) {
     let clock = SystemClock::new();
     let began = clock.uptime();
-    while !daemon.is_settled() && clock.uptime().since(began) < SETTLE_MAX && !stop.is_cancelled() {
+    while !server.is_settled() && clock.uptime().since(began) < SETTLE_MAX && !stop.is_cancelled() {
         clock.sleep(Duration::from_millis(50)).await;
     }
+    let key = key.map(|key| format!("  The evidence log is signed with the key {key}\n"));
+    let shown = tokio::task::spawn_blocking(move || {
+        // That nobody reads it is no reason to end.
+        let _ = writeln!(
+            std::io::stdout(),
+            "{}\n{}  Running; Ctrl-C ends it.",
+            show::status(&server.status()),
+            key.unwrap_or_default()
+        );
+    });
+    let _ = shown.await; // the daemon may have ended
 }

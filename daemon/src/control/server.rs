@@ -11,7 +11,7 @@ use attestd_core::record::{Discarded, Erased, Record};
 use attestd_core::settings::did_you_mean;
 use attestd_core::state::State;
 use attestd_core::store::{Draft, HistoryQuery, Store, StoreError};
-use attestd_core::{CheckId, DestinationName, PersonId, Subject, Timestamp};
+use attestd_core::{CheckId, DestinationName, Nature, PersonId, Subject, Timestamp};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -238,6 +238,20 @@ async fn answer(server: &Server, request: Request, by: u32) -> Answer {
 }
 
 impl Server {
+    /// Whether every local subject has been seen, so that its status is worth showing.
+    pub fn is_settled(&self) -> bool {
+        let expected =
+            self.shared.expected.lock().expect("nothing panics while it holds this lock");
+        let mut settled =
+            self.checks.borrow().keys().all(|id| expected.keys().any(|s| s.check == *id));
+        self.shared.store.read(&mut |state| {
+            let seen = |subject| state.subjects.get(subject).is_some_and(|s| s.last.is_some());
+            let mut local = expected.iter().filter(|(_, nature)| **nature == Nature::Local);
+            settled = settled && local.all(|(subject, _)| seen(subject));
+        });
+        settled
+    }
+
     /// The status of everything, now.
     pub fn status(&self) -> StatusView {
         let now = self.shared.clock.now();

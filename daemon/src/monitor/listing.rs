@@ -25,6 +25,26 @@ pub const COVERAGE_REDUCED: FindingSpec = FindingSpec {
     reference: "attestd semantics F5",
 };
 
+/// Why a check is being asked for its targets.
+#[derive(Default)]
+pub(super) struct Asked {
+    causes: Vec<Cause>,
+    /// What came while it was asked, and is about what it reads: what it read may be what was there before, so it is
+    /// asked anew.
+    then: Vec<Cause>,
+}
+
+impl Asked {
+    fn join(&mut self, cause: Cause) {
+        let is_due = |cause: &Cause| matches!(cause, Cause::Due);
+        match cause {
+            Cause::Changed(_) | Cause::Asked { .. } => self.then.push(cause),
+            Cause::Due if self.causes.iter().any(is_due) => {}
+            Cause::Due | Cause::Started | Cause::Clock => self.causes.push(cause),
+        }
+    }
+}
+
 /// What a check said its targets are.
 pub(super) struct Listed {
     check: CheckId,
@@ -55,15 +75,15 @@ impl Monitor {
 
     /// Asks a check for its targets; one question at a time, the causes gather.
     pub(super) fn list(&mut self, id: &CheckId, cause: Cause) {
-        let Some(check) = self.checks.get(id).cloned() else { return };
-        if let Some(causes) = self.listing.get_mut(id) {
-            let due = |cause: &Cause| matches!(cause, Cause::Due);
-            if !(due(&cause) && causes.iter().any(due)) {
-                causes.push(cause);
-            }
-            return;
+        match self.listing.get_mut(id) {
+            Some(asked) => asked.join(cause),
+            None => self.ask_for_targets(id, vec![cause]),
         }
-        self.listing.insert(id.clone(), vec![cause]);
+    }
+
+    fn ask_for_targets(&mut self, id: &CheckId, causes: Vec<Cause>) {
+        let Some(check) = self.checks.get(id).cloned() else { return };
+        self.listing.insert(id.clone(), Asked { causes, then: Vec::new() });
         let (shared, id) = (self.shared.clone(), id.clone());
         self.listings.spawn(async move {
             let targets = look::targets(&*shared.clock, &check).await;
@@ -73,7 +93,7 @@ impl Monitor {
 
     /// Takes in what a check said, and starts what its causes ask for.
     pub(super) async fn listed(&mut self, listed: Listed) -> Result<(), StoreError> {
-        let causes = self.listing.remove(&listed.check).unwrap_or_default();
+        let Asked { causes, then } = self.listing.remove(&listed.check).unwrap_or_default();
         let Some(check) = self.checks.get(&listed.check).cloned() else { return Ok(()) };
         let known = self.known(&listed.check);
         let whole = Subject::new(listed.check.clone(), None);
@@ -119,6 +139,9 @@ impl Monitor {
         *expected = all.collect();
         drop(expected);
         self.tell_files();
+        if !then.is_empty() {
+            self.ask_for_targets(&listed.check, then);
+        }
         Ok(())
     }
 

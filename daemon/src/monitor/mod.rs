@@ -120,7 +120,7 @@ pub struct Monitor {
     checks: Checks,
     live: BTreeMap<Subject, Live>,
     /// Causes that wait for a check's targets; the check is being asked while its entry is there.
-    listing: BTreeMap<CheckId, Vec<Cause>>,
+    listing: BTreeMap<CheckId, listing::Asked>,
     /// Every check has said its targets since the start: before, some are not counted yet.
     listed: bool,
     listings: JoinSet<listing::Listed>,

@@ -94,6 +94,9 @@ impl Supplied {
         let file = self.file(name);
         std::fs::create_dir_all(file.parent().expect("it lies in the directory")).expect("made");
         std::fs::write(&file, text).expect("written");
+        // An export without a time in its name is as old as its file.
+        let written = std::fs::File::options().write(true).open(&file).expect("it opens");
+        written.set_modified(self.clock.now().into()).expect("its time can be set");
         if let Some(life) = &self.life {
             let changed = [file.clone(), file.parent().expect("as above").to_owned()].into();
             life.tell.send(Message::Changed(changed)).await.expect("the monitor runs");

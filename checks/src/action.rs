@@ -55,7 +55,7 @@ rules.
 Days are days in London; an action is due at the end of its day. A critical or high patch is due 14 days after it was raised (DSPT
 v8 8.3.4, second hand), whatever later day is set.
 - Fail: open past its day.
-- Warn: due in 14, 7, 3 or 1 days (or on the working day before); open with no owner; closed by nobody, or with nothing to show.
+- Warn: due in 14, 7, 3 or 1 days (told on the Monday before the 14th, or on the working day before a shorter one); open with no owner; closed by nobody, or with nothing to show.
 - Note: open; closed after its day.
 - Unknown: no day to hold it against, or no source, severity or day of raising where a rule needs it; closed in the future; a file of
   evidence that cannot be read.

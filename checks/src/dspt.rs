@@ -68,8 +68,8 @@ that does not fit exactly is Unknown.
 An edition is good until the next edition's deadline, that day included: `2025-26 Standards Met` until 30 June 2027.
 - Fail: nothing published, `Standards Not Met`, a lapsed edition, a level below the one we claim, `Approaching Standards`
   without an improvement plan in date.
-- Warn: the next edition is not published and its deadline is 90, 60, 30, 14, 7 or 1 days away (a lead time on another day
-  moves to the working day before); `Approaching Standards` with a plan in date; an export over 35 days old.
+- Warn: the next edition is not published and its deadline is 90, 60, 30, 14, 7 or 1 days away (a lead time of 14 days
+  and more moves to the Monday before, a shorter one to the working day before); `Approaching Standards` with a plan in date; an export over 35 days old.
 - Note: a level above the claim; an overridden deadline; a table of deadlines verified over 12 months ago.
 
 The latest edition counts, whatever the order of the rows; of two rows of one edition, the later date. A deadline can be

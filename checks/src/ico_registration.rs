@@ -43,7 +43,7 @@ every other row, and every column with a person in it, passes through unread.
 
 ## How it judges
 - Fail: the registration's last day has passed; its number has not been in the register for 14 days.
-- Warn: the last day is 30, 14, 7 or 1 days away (a lead time on another day moves to the working day before); it is registered under another
+- Warn: the last day is 30, 14, 7 or 1 days away (a lead time of 14 days and more moves to the Monday before, a shorter one to the working day before); it is registered under another
   name than `name`, letter case and spaces apart; the file is over 35 days old.
 
 A registration is good until its last day, that day included. A number that is not in the register is Unknown for 14 days, because numbers

@@ -67,7 +67,7 @@ in another the next.
 The review is due one interval after the last one, at the end of that day; a register row may state `due`, a document
 `next_review`.
 - Fail: overdue; stated as never reviewed.
-- Warn: due in 30, 14 or 3 days (or on the working day before); an interval over 12 months; no reviewer; the text changed over 14
+- Warn: due in 30, 14 or 3 days (told on the Monday before, of 3 days on the working day before); an interval over 12 months; no reviewer; the text changed over 14
   days ago and was not reviewed since.
 - Note: the text changed within the last 14 days.
 - Unknown: no date is recorded, the date cannot be read, or it lies in the future; the document is damaged, encrypted, holds

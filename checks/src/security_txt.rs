@@ -58,7 +58,7 @@ before it is published.
 
 ## How it judges
 - Fail: `Expires` has passed, is missing or stands there twice; no `Contact` that is a URI (RFC 9116 says MUST to each).
-- Warn: `Expires` is 30, 14, 7 or 1 days away (a lead time on another day moves to the working day before); there is no
+- Warn: `Expires` is 30, 14, 7 or 1 days away (a lead time of 14 days and more moves to the Monday before, a shorter one to the working day before); there is no
   file; it is only at `/security.txt`; a `Contact` that is no URI, or one of http; `Canonical` lists other URIs and not the
   one where it was found; another media type than `text/plain`; lines that are no field.
 - Note: `charset=utf-8` is not said; `Expires` is over a year ahead.

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
+use attestd_core::check::sha256_hex;
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Route};
 use attestd_core::obligation::{end_of, today};
-use attestd_core::state::{State, SubjectState};
+use attestd_core::state::{Digest, State, SubjectState};
 use attestd_core::text::plain;
-use attestd_core::time::after;
+use attestd_core::time::{after, between};
 use attestd_core::{
     CheckId, FindingSpec, Means, Nature, PersonId, Severity, Status, Subject, Timestamp,
 };
@@ -70,6 +71,11 @@ impl Part {
         }
     }
 
+    /// Whether it is more than due soon.
+    fn is_trouble(self) -> bool {
+        self != Part::Due
+    }
+
     fn count(self, count: usize) -> String {
         match self {
             Part::Overdue => format!("{count} overdue"),
@@ -105,8 +111,10 @@ pub fn events(
     let mut rows: BTreeMap<&PersonId, Vec<Row>> = BTreeMap::new();
     for (subject, row) in subjects(state, around, now) {
         let of = state.subjects.get(subject);
-        for person in whose(state, around, &people, subject, of) {
-            rows.entry(person).or_default().push(row.clone());
+        for (person, role) in whose(state, around, &people, subject, of) {
+            if role == Role::Answers || row.part.is_trouble() {
+                rows.entry(person).or_default().push(row.clone());
+            }
         }
     }
     for (person, _) in &people {
@@ -120,15 +128,34 @@ pub fn events(
         let (_, route) = route(person)?;
         let to = vec![Addressed { destination: route.destination.clone(), sequence: 0 }];
         let finding = DIGEST.finding();
-        let finding = finding.with("says", says(&rows)).with(ROWS, told(rows));
+        let finding = finding.with("says", says(&rows));
+        let finding = finding.with(Digest::TROUBLES, troubles(&rows)).with(ROWS, told(rows));
         let event = AlertEvent::new(Change::Digest, finding, Severity::Notice, due);
         Some((person.clone(), AlertEvent { to, ..event }))
     };
     rows.into_iter().filter_map(event).collect()
 }
 
-/// A line: its part, the time by which it is sorted, and what it says.
-type Row = (Part, Timestamp, String);
+/// Whether a digest is worth a mail of its own, or goes with one: each Monday would be fifty mails a year that say what the
+/// last one said. A duty that comes within the 90 days is read of within four weeks, and has its reminders besides.
+pub fn is_news(state: &State, person: &PersonId, event: &AlertEvent, due: Timestamp) -> bool {
+    let Some(last) = state.digests.last.get(person) else { return true };
+    let waiting = |to: &Addressed| state.outbox.0.get(&to.destination).map(|of| of.waiting.len());
+    let goes_along = event.to.iter().filter_map(waiting).any(|waiting| waiting > 0);
+    let (now, since) = (Digest::of(event, due), between(last.at, due));
+    goes_along || !now.troubles.is_subset(&last.troubles) || since > QUIET_MAX
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    part: Part,
+    /// By when it is sorted.
+    at: Timestamp,
+    says: String,
+    /// What it is about: a subject, or a silence.
+    about: String,
+}
 
 /// What there is to be said of each subject.
 fn subjects<'a>(
@@ -148,7 +175,8 @@ fn subjects<'a>(
 }
 
 fn row(part: Part, at: Timestamp, subject: &Subject, says: &str) -> Row {
-    (part, at, plain(&format!("{subject}: {says}"), ROW_MAX))
+    let says = plain(&format!("{subject}: {says}"), ROW_MAX);
+    Row { part, at, says, about: subject.to_string() }
 }
 
 /// What is to be said of one subject, if anything.
@@ -161,10 +189,16 @@ fn what(of: &SubjectState, now: Timestamp) -> Option<(Part, Timestamp, String)> 
         (_, Some(due)) => (Part::Overdue, due, worst(of).unwrap_or_else(|| on("was due on", due))),
         (Status::Fail, _) => (Part::Fails, now, worst(of).unwrap_or_else(|| "it fails".to_owned())),
         (Status::Warn | Status::Pass, None) => {
-            let due = due.filter(|due| *due <= after(now, DUE))?;
+            let due = due.filter(|due| *due <= after(now, DUE) || is_near(of))?;
             (Part::Due, due, worst(of).unwrap_or_else(|| on("due on", due)))
         }
     })
+}
+
+/// Whether it has reached a lead time.
+fn is_near(of: &SubjectState) -> bool {
+    let mut firing = of.alerts.0.values().filter(|alert| alert.phase == Phase::Firing);
+    firing.any(|alert| alert.finding.tier.is_some())
 }
 
 fn why_unknown(of: &SubjectState, now: Timestamp) -> String {
@@ -196,6 +230,14 @@ fn worst(of: &SubjectState) -> Option<String> {
     Some(catalogue::message(&of.kind, &alert.finding.key, &alert.finding.values))
 }
 
+/// What somebody has to do with a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Answers,
+    /// Is told once it is more than due soon, as the owner's deputy is of what is overdue (H2).
+    StandsIn,
+}
+
 /// Who is told of a subject: who answers for it; else who is told first of its alerts; else everybody whose rule is about
 /// its check. One who gets no mail is told nothing, so others are.
 fn whose<'p>(
@@ -204,20 +246,23 @@ fn whose<'p>(
     people: &'p [(PersonId, &Route)],
     subject: &Subject,
     of: Option<&SubjectState>,
-) -> Vec<&'p PersonId> {
+) -> Vec<(&'p PersonId, Role)> {
     let last = of.and_then(|of| of.last.as_ref());
     let answers = last.map(|last| last.answers.as_slice()).unwrap_or_default();
-    let among = |named: &[PersonId]| -> Vec<&'p PersonId> {
-        people.iter().map(|(person, _)| person).filter(|person| named.contains(person)).collect()
-    };
-    let first: Vec<PersonId> = (around.first)(&subject.check).into_iter().collect();
-    let named = [among(answers), among(&first)].into_iter().find(|named| !named.is_empty());
-    named.unwrap_or_else(|| {
-        let (none, kind) = (Labels::new(), of.map_or("", |of| of.kind.as_str()));
-        let labels = state.labels.get(&subject.check).unwrap_or(&none);
-        let about = |route: &Route| route.only.is_about(&subject.check, kind, labels);
-        people.iter().filter(|(_, route)| about(route)).map(|(person, _)| person).collect()
-    })
+    let who = |named: &PersonId| people.iter().map(|(one, _)| one).find(|one| *one == named);
+    let mut named: Vec<&PersonId> = answers.iter().filter_map(who).collect();
+    if named.is_empty() {
+        named.extend((around.first)(&subject.check).as_ref().and_then(who));
+    }
+    if !named.is_empty() {
+        let roles = std::iter::once(Role::Answers).chain(std::iter::repeat(Role::StandsIn));
+        return named.into_iter().zip(roles).collect();
+    }
+    let (none, kind) = (Labels::new(), of.map_or("", |of| of.kind.as_str()));
+    let labels = state.labels.get(&subject.check).unwrap_or(&none);
+    let about = |route: &Route| route.only.is_about(&subject.check, kind, labels);
+    let all = people.iter().filter(|(_, route)| about(route));
+    all.map(|(person, _)| (person, Role::Answers)).collect()
 }
 
 /// The silences and accepted risks of one person that end, or are to be reviewed, soon.
@@ -237,7 +282,9 @@ fn ends(state: &State, person: &PersonId, now: Timestamp) -> Vec<Row> {
                     (review.min(until), on(&format!("{says}, and ends on"), until))
                 }
             };
-            (at <= after(now, DUE)).then(|| (Part::Ends, at, plain(&says, ROW_MAX)))
+            let (part, about) = (Part::Ends, id.to_string());
+            let says = plain(&says, ROW_MAX);
+            (at <= after(now, DUE)).then_some(Row { part, at, says, about })
         })
         .collect()
 }
@@ -250,7 +297,7 @@ fn on(what: &str, at: Timestamp) -> String {
 
 /// How many of what there are.
 fn says(rows: &[Row]) -> String {
-    let count = |part: Part| rows.iter().filter(|(of, _, _)| *of == part).count();
+    let count = |part: Part| rows.iter().filter(|row| row.part == part).count();
     let counts = Part::ALL.into_iter().map(|part| (part, count(part)));
     let counts: Vec<String> =
         counts.filter(|(_, count)| *count > 0).map(|(part, count)| part.count(count)).collect();
@@ -262,16 +309,27 @@ fn told(mut rows: Vec<Row>) -> Value {
     rows.sort();
     let mut told: Vec<Value> = Vec::new();
     let mut room = BYTES_MAX;
-    for (left, (part, _, says)) in (1..=rows.len()).rev().zip(&rows) {
-        let Some(rest) = room.checked_sub(says.len()) else {
+    for (left, row) in (1..=rows.len()).rev().zip(&rows) {
+        let part = row.part.as_str();
+        let Some(rest) = room.checked_sub(row.says.len()) else {
             let says = format!("and {left} more, which `attestd status` shows");
-            told.push(json!([part.as_str(), says]));
+            told.push(json!([part, says]));
             break;
         };
         room = rest;
-        told.push(json!([part.as_str(), says]));
+        told.push(json!([part, row.says]));
     }
     Value::Array(told)
+}
+
+/// What is more than due soon, in few bytes; what is left out is news again the next Monday.
+fn troubles(rows: &[Row]) -> Value {
+    let troubles = rows.iter().filter(|row| row.part.is_trouble());
+    let hash = |row: &Row| {
+        let hash = sha256_hex(format!("{} {}", row.part.as_str(), row.about).as_bytes());
+        Value::from(&hash[..HASH])
+    };
+    Value::Array(troubles.take(TROUBLES_MAX).map(hash).collect())
 }
 
 /// What is due within so many days is told (H2 begins to remind of most duties then).
@@ -281,6 +339,13 @@ const DUE: std::time::Duration = std::time::Duration::from_secs(DUE_DAYS * 86_40
 const ROW_MAX: usize = 300;
 /// Bytes of all rows: a third of what a record holds, since JSON may double them.
 const BYTES_MAX: usize = 20_000;
+/// Troubles that are remembered until the next digest: 7,500 bytes of a record.
+const TROUBLES_MAX: usize = 500;
+/// Hex digits that tell one from another.
+const HASH: usize = 12;
+/// Nobody waits for longer: a digest goes every fourth Monday at least. Less two days, since the last may have been made
+/// a day after its Monday, for a holiday.
+const QUIET_MAX: std::time::Duration = std::time::Duration::from_secs(26 * 86_400);
 
 #[cfg(test)]
 mod tests;

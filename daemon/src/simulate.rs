@@ -225,10 +225,7 @@ fn coming(
     let told = recipients(routes, &event, (&known.subject, kind));
     let (people, machines): (Vec<&Route>, Vec<&Route>) =
         told.into_iter().partition(|route| route.takes == Takes::ForPeople);
-    let mail_at = match event.waits_for_hour() {
-        true => data::working_days().mail_time(at),
-        false => at,
-    };
+    let mail_at = event.mail_time(at, data::working_days());
     Coming {
         at,
         subject: known.subject.clone(),
@@ -319,9 +316,9 @@ register = "register.csv"
         assert_eq!(
             told,
             [
-                "Thu 29 Oct 00:00 opened → Thu 29 Oct 09:00",
+                "Mon 26 Oct 00:00 opened → Mon 26 Oct 09:00",
                 // 14 days before is a Saturday.
-                "Fri 13 Nov 00:00 reminded → Fri 13 Nov 09:00",
+                "Mon 09 Nov 00:00 reminded → Mon 09 Nov 09:00",
                 "Wed 25 Nov 00:00 worsened → Wed 25 Nov 09:00",
                 "Sun 29 Nov 00:00 resolved → Mon 30 Nov 09:00",
                 "Sun 29 Nov 00:00 opened → Mon 30 Nov 09:00",

@@ -37,6 +37,8 @@ pub struct Leads {
     pub test: Vec<i32>,
     /// Internal reviews.
     pub internal: Vec<i32>,
+    /// What comes every three months.
+    pub quarterly: Vec<i32>,
     /// Fees and registrations.
     pub registration: Vec<i32>,
 }
@@ -137,6 +139,8 @@ pub enum Lead {
     Test,
     /// Internal reviews.
     Internal,
+    /// What comes every three months.
+    Quarterly,
     /// Fees and registrations.
     Registration,
 }
@@ -224,6 +228,7 @@ impl Preset {
             Lead::Audit => &leads.audit,
             Lead::Test => &leads.test,
             Lead::Internal => &leads.internal,
+            Lead::Quarterly => &leads.quarterly,
             Lead::Registration => &leads.registration,
         }
     }

@@ -1,6 +1,7 @@
 //! Alert events: one change to be told, and what a destination is given of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::check::sha256_hex;
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::name::{CheckId, Component, DestinationName, PersonId, Subject};
+use crate::obligation::WorkingDays;
 use crate::observation::Status;
 use crate::statement::ROW_CHANGED;
+use crate::time::between;
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,8 +186,8 @@ pub struct Route {
 pub enum Takes {
     /// Every event: machines sort for themselves.
     Everything,
-    /// What a person must not miss: obligations, alerts that are or have been Critical, and that what a row of a register
-    /// newly says was recorded. All else stands in the Monday digest.
+    /// What a person must not miss: obligations that are nearer than a Notice, alerts that are or have been Critical, and
+    /// that what a row of a register newly says was recorded. All else stands in the Monday digest.
     ForPeople,
 }
 
@@ -193,7 +196,7 @@ pub enum Takes {
 #[serde(default)]
 pub struct Only {
     /// The worst severity that the alert has had, so that who was told of its beginning is told of its end. For a
-    /// person it stands in the place of Critical: what is dated is taken whatever its severity.
+    /// person it stands in the place of Critical: what is dated is taken as a Warning already.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub severities: BTreeSet<Severity>,
     /// The check's kind.
@@ -241,9 +244,16 @@ impl AlertEvent {
         }
     }
 
-    /// Whether people's mail about it waits for 09:00 on a working day: obligations (H3), and what says nothing new.
-    pub fn waits_for_hour(&self) -> bool {
-        self.finding.tier.is_some() || self.change == Change::Repeated
+    /// When people's mail about what happened at `at` goes. Obligations wait for 09:00 on a working day (H3), as does what
+    /// says nothing new; a digest that was made in time goes with them, and one that is late goes at once.
+    pub fn mail_time(&self, at: Timestamp, working: &WorkingDays) -> Timestamp {
+        let nine = working.mail_time(at);
+        match self.change {
+            Change::Digest if between(at, nine) > DIGEST_AHEAD => at,
+            Change::Digest | Change::Repeated => nine,
+            _ if self.finding.tier.is_some() => nine,
+            _ => at,
+        }
     }
 
     /// What decides who takes it.
@@ -252,6 +262,9 @@ impl AlertEvent {
         Traits { check, kind, labels, finding, worst: *worst }
     }
 }
+
+/// How long before 09:00 a digest that is made in time may have been made.
+const DIGEST_AHEAD: Duration = Duration::from_secs(15 * 60);
 
 /// Who takes an event: whose rule accepts it, but for people whose turn has not come, and, where it concerns one person
 /// who takes it, or some `answers` for it do, but for all other people.
@@ -288,13 +301,14 @@ impl Route {
         }
         let severities = &self.only.severities;
         let severe = severities.contains(&of.worst);
+        let concerns = of.finding.concerns().is_some();
         self.only.is_about(of.check, of.kind, of.labels)
             && match self.takes {
                 Takes::Everything => severe || severities.is_empty(),
                 Takes::ForPeople => {
                     severe
                         || (severities.is_empty() && of.worst == Severity::Critical)
-                        || of.finding.tier.is_some()
+                        || of.finding.tier.is_some() && (of.worst > Severity::Notice || concerns)
                         || of.finding.key.code.0 == ROW_CHANGED.code
                 }
             }

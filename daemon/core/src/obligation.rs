@@ -166,18 +166,36 @@ impl WorkingDays {
         day.to_datetime(time).to_zoned(london()).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
     }
 
-    /// When the newest Monday digest up to `at` was due: 09:00 in London on a Monday, or on the working day after where
-    /// that is none.
+    /// The newest day up to `day` on which people have their digest: a Monday, or the working day after where that is
+    /// none.
+    fn digest_day(&self, day: Date) -> Option<Date> {
+        let since_monday = i32::from(day.weekday().to_monday_zero_offset());
+        // No country has a month of holidays.
+        (0..5).find_map(|weeks| {
+            let mut digest = day.checked_sub((since_monday + 7 * weeks).days()).ok()?;
+            while !self.contains(digest) {
+                digest = digest.tomorrow().ok()?;
+            }
+            (digest <= day).then_some(digest)
+        })
+    }
+
+    /// When the newest Monday digest up to `at` was due to be made: at 08:45 in London, so that it goes in one mail with
+    /// what else waits for 09:00.
     pub fn digest_time(&self, at: Timestamp) -> Option<Timestamp> {
         let today = at.to_zoned(london()).date();
-        let since_monday = today.weekday().to_monday_zero_offset();
-        [since_monday, since_monday + 7].into_iter().find_map(|days| {
-            let mut day = today.checked_sub(days.days()).ok()?;
-            while !self.contains(day) {
-                day = day.tomorrow().ok()?;
-            }
-            let nine = day.at(9, 0, 0, 0).to_zoned(london()).ok()?.timestamp();
-            (nine <= at).then_some(nine)
+        [today, today.yesterday().ok()?].into_iter().find_map(|day| {
+            let made = self.digest_day(day)?.at(8, 45, 0, 0).to_zoned(london()).ok()?.timestamp();
+            (made <= at).then_some(made)
+        })
+    }
+
+    /// When the next one after `at` is.
+    pub fn next_digest_time(&self, at: Timestamp) -> Option<Timestamp> {
+        let today = at.to_zoned(london()).date();
+        (0..=DIGESTS_APART_MAX).find_map(|days| {
+            let end = end_of(today.checked_add(days.days()).ok()?)?;
+            self.digest_time(end).filter(|made| *made > at)
         })
     }
 
@@ -202,7 +220,8 @@ impl WorkingDays {
 
 /// The innermost lead time that `today` has reached of something due at the end of `due`: days before, or days overdue
 /// as a negative number, daily for a week and then weekly (H2). A lead time on another day than a working day is
-/// reached on the working day before (H3).
+/// reached on the working day before (H3); one of two weeks and more with the digest before it, so that what is not
+/// urgent is told once a week.
 pub fn tier(due: Date, today: Date, leads: &[i32], working: &WorkingDays) -> Option<Tier> {
     let left = days_until(due, today);
     if left < 0 {
@@ -210,8 +229,9 @@ pub fn tier(due: Date, today: Date, leads: &[i32], working: &WorkingDays) -> Opt
         return Some(Tier(if overdue <= 7 { -overdue } else { -(overdue - overdue % 7) }));
     }
     let reached = |lead: &&i32| {
-        let day = due.checked_sub(lead.days()).map(|day| working.on_or_before(day));
-        day.is_ok_and(|day| today >= day)
+        let Ok(day) = due.checked_sub(lead.days()) else { return false };
+        let digest = if **lead >= WEEKLY_MIN { working.digest_day(day) } else { None };
+        today >= digest.unwrap_or_else(|| working.on_or_before(day))
     };
     leads.iter().filter(reached).min().map(|lead| Tier(*lead))
 }
@@ -231,6 +251,11 @@ pub fn severity(tier: Tier, leads: &[i32]) -> Severity {
         _ => Severity::Notice,
     }
 }
+
+/// Days from one digest to the next, at most: a Monday, and the last working day of the week after.
+const DIGESTS_APART_MAX: i32 = 12;
+/// The shortest lead time, in days, that may be told up to a week early.
+const WEEKLY_MIN: i32 = 14;
 
 #[cfg(test)]
 mod tests {
@@ -257,9 +282,15 @@ mod tests {
         let leads = [30, 14, 3];
         let due = date(2026, 12, 28);
         for (today, expected, why) in [
-            (date(2026, 11, 26), None, "31 days and a Thursday before"),
-            (date(2026, 11, 27), Some(Tier(30)), "the 28th is a Saturday: reached on the Friday"),
-            (date(2026, 12, 14), Some(Tier(14)), "14 days before"),
+            (date(2026, 11, 22), None, "36 days and a Sunday before"),
+            (
+                date(2026, 11, 23),
+                Some(Tier(30)),
+                "the 28th is a Saturday: told on the Monday before",
+            ),
+            (date(2026, 12, 13), Some(Tier(30)), "15 days before"),
+            (date(2026, 12, 14), Some(Tier(14)), "14 days before, and a Monday"),
+            (date(2026, 12, 23), Some(Tier(14)), "the days after stay so"),
             (date(2026, 12, 24), Some(Tier(3)), "the 25th is a bank holiday"),
             (date(2026, 12, 28), Some(Tier(3)), "due at the end of this day"),
             (date(2026, 12, 29), Some(Tier(-1)), "overdue"),

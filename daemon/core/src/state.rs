@@ -1,15 +1,16 @@
 //! The fold of the log: what every record together says is so now. The same for a commit, a rebuild and a reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::act::{Act, Silence, Taken};
 use crate::alert::{Alerts, People};
 use crate::calendar::Calendar;
 use crate::check::Reason;
-use crate::event::{Delivery, Labels, Route, alert_id, event_id};
+use crate::event::{AlertEvent, Delivery, Labels, Route, alert_id, event_id};
 use crate::finding::FindingKey;
 use crate::incident::{self, Incidents};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
@@ -85,9 +86,31 @@ pub struct Digests {
     /// When the newest was whole; before the first, since when there is somebody to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Timestamp>,
-    /// When each person was last told.
+    /// The digest that each person had last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub told: BTreeMap<PersonId, Timestamp>,
+    pub last: BTreeMap<PersonId, Digest>,
+}
+
+/// A digest that was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// When.
+    pub at: Timestamp,
+    /// What it had that is more than due soon, each as a hash: the next that has another is news.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub troubles: BTreeSet<String>,
+}
+
+impl Digest {
+    /// The value of its finding that holds `troubles`.
+    pub const TROUBLES: &str = "troubles";
+
+    /// What an event that was made at `at` says.
+    pub fn of(event: &AlertEvent, at: Timestamp) -> Digest {
+        let all = event.finding.values.get(Digest::TROUBLES).and_then(Value::as_array);
+        let troubles = all.into_iter().flatten().filter_map(|one| Some(one.as_str()?.to_owned()));
+        Digest { at, troubles: troubles.collect() }
+    }
 }
 
 /// How the test alerts of one destination stand.
@@ -238,9 +261,11 @@ impl SubjectState {
 
 impl Digests {
     fn take_in(&mut self, digested: &Digested) {
-        let people = digested.events.iter().flat_map(|event| &event.to);
-        let people = people.filter_map(|to| to.destination.person());
-        self.told.extend(people.map(|person| (person, digested.at)));
+        for event in &digested.events {
+            let last = Digest::of(event, digested.at);
+            let people = event.to.iter().filter_map(|to| to.destination.person());
+            self.last.extend(people.map(|person| (person, last.clone())));
+        }
         if !digested.more {
             self.whole = Some(digested.at);
         }
@@ -248,7 +273,7 @@ impl Digests {
 
     /// Whether the digest that was due at `due` is still to be told, to this person or at all.
     pub fn is_due(&self, person: Option<&PersonId>, due: Timestamp) -> bool {
-        let told = person.map_or(self.whole, |person| self.told.get(person).copied());
+        let told = person.map_or(self.whole, |person| Some(self.last.get(person)?.at));
         told.is_none_or(|told| told < due)
     }
 }

@@ -1,10 +1,10 @@
 //! The loop of one destination: plan, send, acknowledge, wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::event::Delivery;
+use attestd_core::event::{Change, Delivery};
 use attestd_core::outbox::Waiting;
 use attestd_core::store::Store;
 use attestd_core::time::{Clock, Uptime};
@@ -132,9 +132,14 @@ impl Serving {
                 Ok(page) => page,
                 Err(error) => return self.unreadable(course, &error.to_string()),
             };
+            // That a duty was done ends its reminders: both are one mail, and not the second a day later.
+            let is_done = |one: &&Delivery| one.event.change == Change::Confirmed;
+            let record = |one: &Delivery| (one.at, one.subject.clone());
+            let done: BTreeSet<_> = page.iter().filter(is_done).map(record).collect();
             for delivery in &page {
                 let (at, event) = (delivery.at, &delivery.event);
-                let due = if event.waits_for_hour() { working.mail_time(at) } else { at };
+                let ends = event.change.closes() && done.contains(&record(delivery));
+                let due = if ends { at } else { event.mail_time(at, working) };
                 course.plan.learn(delivery.sequence, &delivery.alert_id, at, due);
                 course.learnt = delivery.sequence;
             }

@@ -77,11 +77,23 @@ fn a_subject_is_overdue_fails_is_unknown_or_is_due_soon() {
     let dark: With = |of| last(of).unseen = Some(Reason::new("dark", "it is dark"));
     let stale: With = |of| last(of).stale_at = Some(at(NOW));
     let never: With = |of| of.last = None;
+    let near: With = |of| {
+        let mut audit = alert("audit", Means::Warn);
+        audit.finding.tier = Some(attestd_core::Tier(180));
+        of.alerts = vec![audit].into();
+    };
     let version = |code: &str| format!("{code} (a finding of another version of attestd)");
     let (broken, says) = (version("broken"), str::to_owned);
     for (status, due, with, expected, why) in [
         (Pass, "", none, None, "all is well, and nothing is due"),
         (Pass, "2027-02-21", none, None, "90 days and a bit"),
+        (
+            Warn,
+            "2027-05-22",
+            near,
+            Some((Part::Due, version("audit"))),
+            "180 days, and its first lead time is reached",
+        ),
         (Pass, "2027-02-20", none, Some((Part::Due, says("due on 20 February 2027"))), "90 days"),
         (Warn, "2026-11-23", none, Some((Part::Due, says("due on 23 November 2026"))), "today"),
         (
@@ -161,6 +173,54 @@ fn each_is_told_of_what_they_answer_for_and_nothing_is_left_to_nobody() {
             checks.join(" ")
         };
         assert_eq!([checks("alice"), checks("bob")], expected, "{why}");
+    }
+}
+
+#[test]
+fn a_deputy_is_spared_what_is_only_due_soon() {
+    for (due, status, expected, why) in [
+        ("2026-12-24", Status::Warn, ["alice"].as_slice(), "due soon"),
+        ("2026-11-01", Status::Fail, ["alice", "bob"].as_slice(), "overdue"),
+    ] {
+        let mut state = state();
+        state.subjects.clear();
+        let mut of = subject(status, due);
+        last(&mut of).answers = vec![person("alice"), person("bob")];
+        state.subjects.insert("duties/pentest".parse().expect("a subject"), of);
+        let told: Vec<PersonId> = of_each(&state, None).into_keys().collect();
+        let expected: Vec<PersonId> = expected.iter().map(|id| person(id)).collect();
+        assert_eq!(told, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_digest_goes_when_it_has_news_or_goes_along_and_every_fourth_monday() {
+    let alice = person("alice");
+    let mut state = state();
+    let event = of_each(&state, None).remove(&alice).expect("there is something to know");
+    let known = Digest::of(&event, at(NOW));
+    assert_eq!(known.troubles.len(), 3);
+    assert!(is_news(&state, &alice, &event, at(NOW)), "the first");
+    let troubles = known.troubles.iter().skip(1).cloned().collect();
+    let fewer = Digest { troubles, ..known.clone() };
+    for (last, days, waits, expected, why) in [
+        (&known, 7, false, false, "it says what the last one said"),
+        (&fewer, 7, false, true, "something else is wrong"),
+        (&known, 7, true, true, "a mail goes anyhow"),
+        (&known, 21, false, false, "the third Monday"),
+        (&known, 28, false, true, "the fourth Monday"),
+    ] {
+        let told = after(at(NOW), std::time::Duration::from_secs(days * 86_400));
+        state.digests.last.insert(alice.clone(), last.clone());
+        let mut queue = attestd_core::outbox::Queue::default();
+        if waits {
+            let level = attestd_core::outbox::Level::of(&event);
+            let (index, ordinal, alert_id) = (1, 0, "an alert".to_owned());
+            let waiting = attestd_core::outbox::Waiting { index, ordinal, alert_id, level };
+            queue.waiting.insert(1, waiting);
+        }
+        state.outbox.0.insert(destination(&alice), queue);
+        assert_eq!(is_news(&state, &alice, &event, told), expected, "{why}");
     }
 }
 

@@ -65,7 +65,10 @@ impl Monitor {
         let (mut events, mut status, subject) = (Vec::new(), Status::Unknown, own::subject());
         self.shared.store.read(&mut |state| {
             events = digest::events(state, &around, due, now);
-            events.retain(|(person, _)| state.digests.is_due(Some(person), due));
+            events.retain(|(person, event)| {
+                let is_due = state.digests.is_due(Some(person), due);
+                is_due && digest::is_news(state, person, event, due)
+            });
             status = state.subjects.get(&subject).map_or(Status::Unknown, |own| own.status(now));
         });
         (events.into_iter().map(|(_, event)| event).collect(), status)

@@ -341,6 +341,8 @@ impl Monitor {
             wait = wait.min(at.since(uptime));
         }
         wait = wait.min(self.restate_at.since(uptime));
+        let digest = attestd_checks::data::working_days().next_digest_time(now);
+        wait = digest.map_or(wait, |digest| wait.min(between(now, digest)));
         wait.max(Duration::from_millis(10))
     }
 

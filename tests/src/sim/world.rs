@@ -537,6 +537,11 @@ impl Simulation {
         self.clock.synchronised.store(false, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// No check has a target any more.
+    pub fn clear_targets(&mut self) {
+        self.world.targets.lock().expect("whole").values_mut().for_each(BTreeSet::clear);
+    }
+
     /// A check has a target, from now on, that nothing mends.
     pub fn break_one(&mut self, check: &str) {
         let mut targets = self.world.targets.lock().expect("whole");

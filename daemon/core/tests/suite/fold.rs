@@ -480,6 +480,11 @@ fn people_are_told_of_what_they_must_not_miss() {
         (event(warning(), Severity::Warning), false, "a Warning is for machines"),
         (event(warning(), Severity::Critical), true, "it was Critical: its end is told too"),
         (event(warning().tier(Some(Tier(30))), Severity::Warning), true, "an obligation"),
+        (
+            event(warning().severity(Severity::Notice).tier(Some(Tier(90))), Severity::Notice),
+            false,
+            "one that is far away: its owner reads of it on Monday",
+        ),
         (event(NOT_SEEN.finding(), Severity::Warning), false, "a target not seen"),
         (
             event(NOT_SEEN.finding().severity(Severity::Notice), Severity::Notice),

@@ -1,4 +1,5 @@
-//! Properties of dated duties: lead times go inwards only, and are reached on working days.
+//! Properties of dated duties: lead times go inwards only, and are reached on working days, the longer
+//! ones on those of the digest.
 
 use attestd_core::obligation::{Period, WorkingDays, days_until, london, severity, tier, today};
 use attestd_core::{Date, Severity, Tier, Timestamp};
@@ -34,6 +35,13 @@ fn working() -> impl Strategy<Value = WorkingDays> {
     })
 }
 
+/// The first working day of a week.
+fn is_digest_day(working: &WorkingDays, day: Date) -> bool {
+    let since_monday = i64::from(day.weekday().to_monday_zero_offset());
+    let mut earlier = (1..=since_monday).map(|days| day.saturating_sub(days.days()));
+    working.contains(day) && !earlier.any(|day| working.contains(day))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -53,10 +61,16 @@ proptest! {
                         prop_assert!(working.contains(now), "{now} is no day to write on");
                         let nominal = due.saturating_sub(days.days());
                         prop_assert!(now <= nominal, "{now} is after {nominal}");
+                        let weekly = days >= 14;
+                        prop_assert!(!weekly || is_digest_day(&working, now), "{now} has no digest");
                         let mut between = now;
                         while between < nominal {
                             between = between.tomorrow().expect("a day");
-                            prop_assert!(!working.contains(between), "{between} was nearer");
+                            let told = match weekly {
+                                true => is_digest_day(&working, between),
+                                false => working.contains(between),
+                            };
+                            prop_assert!(!told, "{between} was nearer");
                         }
                     }
                 }
@@ -139,20 +153,23 @@ proptest! {
 }
 
 #[test]
-fn a_digest_is_due_on_mondays_at_nine_or_on_the_working_day_after() {
+fn a_digest_is_made_on_mondays_before_nine_or_on_the_working_day_after() {
     let holidays = [date(2026, 12, 25), date(2026, 12, 28), date(2027, 3, 26), date(2027, 3, 29)];
     let working = WorkingDays::but(holidays);
     for (now, expected, why) in [
-        ("2026-11-23T08:59:59Z", "2026-11-16T09:00:00Z", "a second before nine: that of last week"),
-        ("2026-11-23T09:00:00Z", "2026-11-23T09:00:00Z", "a Monday at nine"),
-        ("2026-11-29T23:00:00Z", "2026-11-23T09:00:00Z", "all of the week"),
-        ("2026-07-06T08:00:00Z", "2026-07-06T08:00:00Z", "nine in London is eight in summer"),
-        ("2026-12-28T12:00:00Z", "2026-12-21T09:00:00Z", "a bank holiday"),
-        ("2026-12-29T09:00:00Z", "2026-12-29T09:00:00Z", "the working day after it"),
-        ("2027-03-29T08:30:00Z", "2027-03-22T09:00:00Z", "Easter Monday, the clocks just changed"),
-        ("2027-03-30T08:00:00Z", "2027-03-30T08:00:00Z", "the day after Easter Monday"),
+        ("2026-11-23T08:44:59Z", "2026-11-16T08:45:00Z", "a second before: that of last week"),
+        ("2026-11-23T08:45:00Z", "2026-11-23T08:45:00Z", "a Monday"),
+        ("2026-11-29T23:00:00Z", "2026-11-23T08:45:00Z", "all of the week"),
+        ("2026-07-06T07:45:00Z", "2026-07-06T07:45:00Z", "an hour earlier in summer"),
+        ("2026-12-28T12:00:00Z", "2026-12-21T08:45:00Z", "a bank holiday"),
+        ("2026-12-29T08:45:00Z", "2026-12-29T08:45:00Z", "the working day after it"),
+        ("2027-03-29T08:30:00Z", "2027-03-22T08:45:00Z", "Easter Monday, the clocks just changed"),
+        ("2027-03-30T07:45:00Z", "2027-03-30T07:45:00Z", "the day after Easter Monday"),
     ] {
-        let at = working.digest_time(now.parse().expect("a timestamp"));
+        let now: Timestamp = now.parse().expect("a timestamp");
+        let at = working.digest_time(now);
+        let next = working.next_digest_time(at.expect("a digest")).expect("the next");
+        assert!(next > now && working.digest_time(next) == Some(next), "{now}: then {next}");
         assert_eq!(at.map(|at| at.to_string()).as_deref(), Some(expected), "{now}: {why}");
     }
 }

@@ -138,7 +138,7 @@ impl MemoryStore {
                 let stays = !whether(name, *sequence);
                 if !stays {
                     lost += 1;
-                    known.retain(|alert, _| !told || *alert != event.alert_id);
+                    known.retain(|alert, _| !told || **alert != *event.alert_id);
                 }
                 stays
             });

@@ -1,6 +1,8 @@
 //! The outbox: the set of (destination, event) committed and not yet acknowledged, and who is added to it (D11).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,10 +46,69 @@ pub struct Waiting {
     pub ordinal: u32,
     /// The alert it belongs to: events of one alert go in order.
     #[serde(rename = "a")]
-    pub alert_id: String,
+    pub alert_id: AlertId,
     /// How it says that the alert stands.
     #[serde(flatten)]
     pub level: Level,
+}
+
+/// An alert's id, held in place: of 100,000 events that wait, texts of their own would take half as much again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AlertId {
+    bytes: [u8; AlertId::MAX],
+    length: u8,
+}
+
+/// Why a text is no alert's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an alert's id has 32 bytes at most, not {0}")]
+pub struct TooLong(usize);
+
+impl AlertId {
+    /// Bytes of the longest: 128 bits of a hash, in hex ([`crate::event::alert_id`]).
+    const MAX: usize = 32;
+}
+
+impl TryFrom<&str> for AlertId {
+    type Error = TooLong;
+
+    fn try_from(text: &str) -> Result<AlertId, TooLong> {
+        let mut bytes = [0; AlertId::MAX];
+        let place = bytes.get_mut(..text.len()).ok_or(TooLong(text.len()))?;
+        place.copy_from_slice(text.as_bytes());
+        let length = u8::try_from(text.len()).map_err(|_| TooLong(text.len()))?;
+        Ok(AlertId { bytes, length })
+    }
+}
+
+impl TryFrom<String> for AlertId {
+    type Error = TooLong;
+
+    fn try_from(text: String) -> Result<AlertId, TooLong> {
+        AlertId::try_from(text.as_str())
+    }
+}
+
+impl Deref for AlertId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = std::str::from_utf8(&self.bytes[..self.length.into()]);
+        text.expect("it is made of a whole text")
+    }
+}
+
+impl From<AlertId> for String {
+    fn from(id: AlertId) -> String {
+        id.to_string()
+    }
+}
+
+impl fmt::Debug for AlertId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 /// How an alert stands, as far as an event says.
@@ -92,7 +153,7 @@ impl Queue {
     /// What the destination knows of each alert, or will once it has accepted what waits.
     pub fn known(&self) -> BTreeMap<&str, &Waiting> {
         let newest = self.told.values().chain(self.waiting.values());
-        newest.map(|known| (known.alert_id.as_str(), known)).collect()
+        newest.map(|known| (&*known.alert_id, known)).collect()
     }
 }
 
@@ -150,7 +211,7 @@ impl Outbox {
         };
         for route in takers {
             let queue = self.0.get(&route.destination);
-            let waits = |queue: &Queue| queue.waiting.values().any(|w| w.alert_id == alert_id);
+            let waits = |queue: &Queue| queue.waiting.values().any(|w| *w.alert_id == *alert_id);
             let name = &route.destination;
             let told = (name.clone(), alert_id.to_owned());
             let waits = || queue.is_some_and(waits) || given.alerts.contains(&told);

@@ -15,7 +15,7 @@ use crate::finding::FindingKey;
 use crate::incident::{self, Incidents};
 use crate::name::{CheckId, DestinationName, PersonId, Subject};
 use crate::observation::{Standing, Status, Trigger};
-use crate::outbox::{Given, Level, Outbox, Waiting};
+use crate::outbox::{AlertId, Given, Level, Outbox, Waiting};
 use crate::past::{STRETCH, Stretch};
 use crate::record::{
     Acted, Arrived, Canary, Digested, Discarded, Pruned, Record, Run, Same, Stamped, Why,
@@ -461,11 +461,11 @@ impl State {
     ) -> Vec<(u64, String)> {
         let mut accepted = Vec::new();
         for (sequence, known) in self.take_out(destination, from, to) {
-            accepted.push((sequence, known.alert_id.clone()));
+            accepted.push((sequence, known.alert_id.to_string()));
             let Some(queue) = self.outbox.0.get_mut(destination) else { continue };
             match known.level.over {
-                true => queue.told.remove(&known.alert_id),
-                false => queue.told.insert(known.alert_id.clone(), known),
+                true => queue.told.remove(&*known.alert_id),
+                false => queue.told.insert(known.alert_id.to_string(), known),
             };
         }
         accepted
@@ -677,10 +677,11 @@ impl State {
         for (ordinal, event) in (0..).zip(events) {
             for to in &event.to {
                 let id = alert_id(self.store(), subject, &event.finding.key, event.since);
+                let alert_id = AlertId::try_from(id.as_str()).expect("that is how long they are");
                 let queue = self.outbox.0.entry(to.destination.clone()).or_default();
                 queue.newest = queue.newest.max(to.sequence);
                 let level = Level::of(event);
-                queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id: id, level });
+                queue.waiting.insert(to.sequence, Waiting { index, ordinal, alert_id, level });
                 queued.push((to.destination.clone(), to.sequence));
             }
         }

@@ -3,25 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use attestd_core::event::{Delivery, Only};
 use attestd_core::time::Clock;
 use attestd_core::{BoxFuture, DestinationName, PersonId, Settings};
 use lettre::address::Address;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
-use super::http_client::{CONNECT_MAX, chain, is_loopback};
-use super::secret::{Source, read_text};
+use super::http_client::is_loopback;
+use super::secret::Source;
 use super::sentence::Render;
 use super::surroundings::{Surroundings, file, secret};
-use super::{EmitError, Emitter, mail_calendar, mail_text, routing};
+use super::{EmitError, Emitter, mail_calendar, mail_relay, mail_text, routing};
 use crate::calendar;
-use attestd_core::text::plain;
 
 /// `[mail]`: one relay, and the people that get mail through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,8 +259,7 @@ impl MailEmitter {
             _ => mail_text::message(deliveries, from, to, &self.render, now),
         };
         let message = message.map_err(|reason| EmitError::Blocked { reason })?;
-        let relay = transport(&self.settings).map_err(|reason| EmitError::Blocked { reason })?;
-        relay.send(message).await.map(|_| ()).map_err(|error| refused(&error))
+        mail_relay::send(&self.settings, &message).await
     }
 }
 
@@ -284,57 +277,6 @@ impl Emitter for MailEmitter {
         })
     }
 }
-
-/// A connection to the relay, made anew for each mail with what the files hold then.
-fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    let bad = |error: SmtpError| chain(&error);
-    let relay = settings.relay.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let parameters = || -> Result<TlsParameters, String> {
-        let mut tls = TlsParameters::builder(relay.clone());
-        let anchors = settings.ca.as_ref().or(settings.ca_bundle.as_ref());
-        if let Some(path) = anchors {
-            let pem = read_text(path).map_err(|error| error.to_string())?;
-            tls = tls.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(bad)?);
-        }
-        if settings.ca.is_some() {
-            tls = tls.certificate_store(CertificateStore::None);
-        }
-        tls.build().map_err(bad)
-    };
-    let tls = match settings.tls {
-        MailTls::Starttls => Tls::Required(parameters()?),
-        MailTls::Implicit => Tls::Wrapper(parameters()?),
-        MailTls::None => Tls::None,
-    };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(relay.clone())
-        .port(settings.port)
-        .timeout(Some(CONNECT_MAX.max(GREETING_MAX)))
-        .tls(tls);
-    if let Some(login) = &settings.login {
-        let secret = login.secret.read().map_err(|error| error.to_string())?;
-        let credentials = Credentials::new(login.user.clone(), secret.expose().to_owned());
-        builder = builder.credentials(credentials);
-        if login.proof == Proof::Token {
-            builder = builder.authentication(vec![Mechanism::Xoauth2]);
-        }
-    }
-    Ok(builder.build())
-}
-
-/// 5xx, and what the relay cannot do for us, is refused; all else may go later (D5).
-fn refused(error: &SmtpError) -> EmitError {
-    let reason = plain(&chain(error), REASON_MAX);
-    if error.is_permanent() || error.is_client() {
-        EmitError::Blocked { reason }
-    } else {
-        EmitError::Retry { after: None, reason }
-    }
-}
-
-/// How long connecting to a relay may take: some keep strangers waiting before they greet.
-const GREETING_MAX: Duration = Duration::from_secs(20);
-/// Characters kept of what a relay says.
-const REASON_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {

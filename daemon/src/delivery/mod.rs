@@ -13,6 +13,7 @@ pub mod journald;
 pub mod mail;
 mod mail_calendar;
 mod mail_html;
+mod mail_relay;
 mod mail_text;
 pub mod otlp;
 pub mod otlp_answer;

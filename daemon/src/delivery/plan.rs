@@ -94,7 +94,7 @@ impl Plan {
 
     /// Forgets what no longer waits (a person discarded it).
     pub(crate) fn forget_gone(&mut self, waiting: &BTreeMap<u64, Waiting>) {
-        let there: BTreeSet<&str> = waiting.values().map(|w| w.alert_id.as_str()).collect();
+        let there: BTreeSet<&str> = waiting.values().map(|w| &*w.alert_id).collect();
         self.held.retain(|alert, _| there.contains(alert.as_str()));
         self.later.retain(|alert, _| there.contains(alert.as_str()));
         self.due.retain(|sequence, _| waiting.contains_key(sequence));
@@ -125,7 +125,7 @@ impl Plan {
             if self.accepted.contains(sequence) || !passed.insert(&one.alert_id) {
                 continue;
             }
-            if self.held.contains_key(&one.alert_id) == tried
+            if self.held.contains_key(&*one.alert_id) == tried
                 && self.may_go(*sequence, one, now, wall, next)
             {
                 firsts.push(*sequence);
@@ -151,7 +151,7 @@ impl Plan {
             if group.len() >= most {
                 break;
             }
-            let alert = one.alert_id.as_str();
+            let alert = &*one.alert_id;
             if self.accepted.contains(sequence) || passed.contains(alert) {
                 continue;
             }
@@ -184,10 +184,10 @@ impl Plan {
         wall: Timestamp,
         next: &mut Next,
     ) -> bool {
-        if self.flying.contains(&one.alert_id) {
+        if self.flying.contains(&*one.alert_id) {
             return false;
         }
-        let held = self.held.get(&one.alert_id).map(|held| held.until.since(now));
+        let held = self.held.get(&*one.alert_id).map(|held| held.until.since(now));
         let due = self.due.get(&sequence).map(|due| between(wall, *due));
         let wait = held.unwrap_or_default().max(due.unwrap_or_default());
         if !wait.is_zero() {
@@ -213,7 +213,8 @@ mod tests {
             let (sequence, alert) = word.split_at(word.len() - 1);
             let sequence: u64 = sequence.parse().expect("a number");
             let level = Level { severity: Severity::Critical, tier: None, over: false, moved };
-            (sequence, Waiting { index: sequence, ordinal: 0, alert_id: alert.to_owned(), level })
+            let alert_id = alert.try_into().expect("it is short");
+            (sequence, Waiting { index: sequence, ordinal: 0, alert_id, level })
         };
         text.split_whitespace().map(one).collect()
     }

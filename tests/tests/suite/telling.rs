@@ -160,3 +160,67 @@ fn what_a_person_discards_goes_with_a_record_and_what_fires_is_told_anew() {
     assert_eq!(run(&["outbox", "list"]).out, "Nothing waits to be told.\n");
     println!("{waits} events discarded, {} told anew", told.len());
 }
+
+#[test]
+fn what_waits_for_a_destination_that_left_the_configuration_is_told_until_a_person_discards_it() {
+    let (gone, mut stays) = (Receiver::down(), Receiver::down());
+    stays.up();
+    let supplier = Supplier::copy();
+    let check = "[[check]]\nid = \"web\"\nkind = \"certificate\"\nfiles = [\"certificates/old-portal.pem\"]\n";
+    let to = |name: &str, receiver: &Receiver| {
+        format!("[[otlp]]\nname = \"{name}\"\nendpoint = \"{}\"\n", receiver.endpoint())
+    };
+    let (collector, other) = (to("collector", &gone), to("other", &stays));
+    supplier.edit("attestd.toml", |_| format!("{check}{other}{collector}"));
+    // A watchdog has the daemon look at its own conditions more often than every ten seconds.
+    let start = || {
+        Daemon::start(supplier.path(), |command| {
+            command.env("WATCHDOG_USEC", "3000000");
+        })
+    };
+    let told = |change: &str| -> Vec<attestd_tests::receiver::Told> {
+        let mut told = stays.accepted().has.into_values().collect::<Vec<_>>();
+        told.retain(|told| told.code == "delivery_abandoned" && told.name.ends_with(change));
+        told
+    };
+    let mut daemon = start();
+    let waits = daemon.until(LONG, "events wait", |view| {
+        let seen = view.subjects.iter().all(|subject| subject.seen_at.is_some());
+        Some(waiting(view)).filter(|events| seen && *events >= 2)
+    });
+    assert!(told("").is_empty(), "while it is named, it is only late");
+
+    supplier.edit("attestd.toml", |_| format!("{check}{other}"));
+    daemon.signal(Signal::SIGHUP);
+    let opened = daemon.until(LONG, "others are told", |_| told("opened").pop());
+    assert!(opened.subject.starts_with("attestd/"), "{opened:?}");
+
+    // It lasts over a restart, and nothing but a person ends it.
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    let mut daemon = start();
+    daemon.until(LONG, "all waits in the next life", |view| {
+        let seen = view.subjects.iter().all(|subject| subject.seen_at.is_some());
+        (seen && waiting(view) >= waits).then_some(())
+    });
+    let run = |arguments: &[&str]| attestd_tests::program::run(supplier.path(), arguments);
+    let alerts = run(&["alerts"]);
+    assert!(
+        alerts.out.contains("wait for collector, which the configuration does not name"),
+        "{alerts:?}"
+    );
+    assert_eq!((told("resolved").len(), gone.accepted().has.len()), (0, 0));
+
+    let discarded = run(&["outbox", "discard", "collector", "--reason", "we moved"]);
+    assert_eq!(discarded.code, Some(0), "{discarded:?}");
+    let resolved = daemon.until(LONG, "others are told that it is over", |view| {
+        told("resolved").pop().filter(|_| view.outbox.is_empty())
+    });
+    assert_eq!(resolved.alert, opened.alert);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.end(Duration::from_secs(5)).success());
+    let log = log::read(&supplier.file("state"));
+    let ends = log.records.iter().position(|record| matches!(record, Record::Discarded(_)));
+    assert!(ends.is_some(), "a record says who discarded it");
+    println!("{waits} events were kept for a destination that is gone, until they were discarded");
+}

@@ -328,7 +328,7 @@ proptest! {
                     for route in &state.routes {
                         let told = event.to.iter().any(|to| to.destination == route.destination);
                         let waits = state.outbox.0.get(&route.destination)
-                            .is_some_and(|queue| queue.waiting.values().any(|w| w.alert_id == id));
+                            .is_some_and(|queue| queue.waiting.values().any(|w| *w.alert_id == *id));
                         let held_back = event.change == Change::Repeated && waits;
                         prop_assert_eq!(told, route.accepts(&event.traits(&subject.check, kind)) && !held_back, "{:?}", event);
                     }
@@ -390,7 +390,7 @@ proptest! {
                 let record = &log.records[waiting.index as usize];
                 let delivery = log.state.delivery(waiting.index, record, waiting.ordinal, destination);
                 let delivery = delivery.expect("what waits is in its record");
-                prop_assert_eq!((delivery.sequence, &delivery.alert_id), (*sequence, &waiting.alert_id));
+                prop_assert_eq!((delivery.sequence, &*delivery.alert_id), (*sequence, &*waiting.alert_id));
                 prop_assert!(seen.insert((destination.clone(), delivery.event_id)), "told twice");
             }
         }

@@ -5,6 +5,7 @@ mod grpc;
 mod hostile;
 pub(crate) mod http;
 mod relay;
+mod relay_floods;
 mod serving;
 mod webhook;
 

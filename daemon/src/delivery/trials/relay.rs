@@ -1,8 +1,9 @@
 //! Mail against relays on loopback that refuse, stall or speak no SMTP.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -13,10 +14,11 @@ use crate::delivery::mail::{Login, MailEmitter, MailSettings, MailTls, Proof};
 use crate::delivery::secret::Source;
 use crate::delivery::{EmitError, Emitter};
 
+/// What a relay answers to a command that begins so, where it is not what any relay would.
+pub(super) type Says = &'static [(&'static str, &'static str)];
+
 /// A relay without TLS that answers each command as `says` maps it, and gives the mail it took.
-async fn relay(
-    says: &'static [(&'static str, &'static str)],
-) -> (u16, mpsc::UnboundedReceiver<String>) {
+async fn relay(says: Says) -> (u16, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let port = listener.local_addr().expect("bound").port();
     let (took, mails) = mpsc::unbounded_channel();
@@ -26,23 +28,28 @@ async fn relay(
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 // A client that was refused hangs up: no failure of the relay's.
-                let _ = converse(&mut stream, says, &took).await;
+                let greeting = says.iter().find(|(at, _)| *at == "GREET");
+                let greeting = greeting.map_or("220 relay ESMTP", |(_, greeting)| greeting);
+                let greeting = format!("{greeting}\r\n");
+                if stream.write_all(greeting.as_bytes()).await.is_ok() {
+                    let _ = answer(&mut stream, says, &took).await;
+                }
             });
         }
     });
     (port, mails)
 }
 
-async fn converse(
-    stream: &mut BufReader<tokio::net::TcpStream>,
-    says: &[(&str, &str)],
+/// Answers each command, until the client hangs up.
+pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    says: Says,
     took: &mpsc::UnboundedSender<String>,
 ) -> std::io::Result<()> {
     let reply = |command: &str| {
         let own = says.iter().find(|(start, _)| command.starts_with(start));
         own.map_or_else(
             || match command {
-                "GREET" => "220 relay ESMTP",
                 "DATA" => "354 go on",
                 "QUIT" => "221 bye",
                 _ => "250 fine",
@@ -50,7 +57,6 @@ async fn converse(
             |(_, reply)| reply,
         )
     };
-    stream.write_all(format!("{}\r\n", reply("GREET")).as_bytes()).await?;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {
@@ -67,23 +73,36 @@ async fn converse(
     }
 }
 
-async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
-    send_as(port, tls, None).await
+pub(super) async fn send(port: u16, tls: MailTls) -> Result<(), EmitError> {
+    emit(settings(port, tls)).await
 }
 
 async fn send_as(port: u16, tls: MailTls, login: Option<Login>) -> Result<(), EmitError> {
-    let settings = MailSettings {
+    emit(MailSettings { login, ..settings(port, tls) }).await
+}
+
+/// To a relay that is known by its name and this certificate.
+pub(super) async fn send_trusting(port: u16, tls: MailTls, ca: &Path) -> Result<(), EmitError> {
+    let (relay, ca) = ("localhost".to_owned(), Some(ca.to_owned()));
+    emit(MailSettings { relay, ca, ..settings(port, tls) }).await
+}
+
+fn settings(port: u16, tls: MailTls) -> MailSettings {
+    MailSettings {
         calendar: false,
         relay: "127.0.0.1".to_owned(),
         port,
         tls,
         ca: None,
         ca_bundle: None,
-        login,
+        login: None,
         from: "attestd@example.org".parse().expect("a mailbox"),
         only: Default::default(),
         to: Vec::new(),
-    };
+    }
+}
+
+async fn emit(settings: MailSettings) -> Result<(), EmitError> {
     let to = "alice@example.org".parse().expect("a mailbox");
     let (settings, clock) = (Arc::new(settings), TrialClock::start());
     let emitter = MailEmitter::new(settings, to, std::sync::Arc::new(catalogue::sentence), clock);
@@ -126,6 +145,7 @@ async fn each_reply_means_what_it_must() {
         (&[("DATA", "554 no")][..], "blocked", "no mail at all"),
         (&[("END", "250-taken\r\n250 2.0.0 queued as 7")][..], "accepted", "taken, in two lines"),
         (&[("END", "421 going down")][..], "retry", "it goes down instead of answering"),
+        (&[("END", "354 go on")][..], "retry", "a yes to something else"),
         (&[("END", "999 what")][..], "retry", "a code that there is not"),
         (&[("END", "fine")][..], "retry", "a yes that is none"),
         (&[("END", "552 quota")][..], "blocked", "too much"),

@@ -13,14 +13,17 @@ use attestd_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::download::Download;
 use self::source::Place;
 pub use self::status::{Edition, Level};
 use crate::data;
-use crate::look::http;
-use crate::ods::Code;
+use crate::look::http::{self, Validators};
+use crate::ods::{self, Code, Organisation, Records};
 use crate::register::{self, Ignored, NotApplicable, Row, Source};
 
+mod download;
 mod export;
+mod merged;
 mod page;
 mod source;
 mod status;
@@ -41,6 +44,7 @@ pub const KIND: CheckKind = CheckKind {
         PLAN_ENDING,
         PUBLICATION_DUE,
         EXPORT_OLD,
+        CODE_MERGED,
         ABOVE_CLAIM,
         DEADLINE_OVERRIDDEN,
         DATA_OLD,
@@ -69,15 +73,20 @@ An edition is good until the next edition's deadline, that day included: `2025-2
 - Fail: nothing published, `Standards Not Met`, a lapsed edition, a level below the one we claim, `Approaching Standards`
   without an improvement plan in date.
 - Warn: the next edition is not published and its deadline is 90, 60, 30, 14, 7 or 1 days away (a lead time of 14 days
-  and more moves to the Monday before, a shorter one to the working day before); `Approaching Standards` with a plan in date; an export over 35 days old.
+  and more moves to the Monday before, a shorter one to the working day before); `Approaching Standards` with a plan in date; an
+  export over 35 days old; a code that was merged into another, whose status it is then.
 - Note: a level above the claim; an overridden deadline; a table of deadlines verified over 12 months ago.
 
 The latest edition counts, whatever the order of the rows; of two rows of one edition, the later date. A deadline can be
 overridden by a `[[deadline]]` of the configuration with its source and who authorised it.
 
+With `successors`, a code of which the register or export has nothing is looked up in the ODS. Where it is Inactive there and one code alone is
+its legal successor, that one's status counts, and is shown as that one's; three mergers after one another are followed. All else is Unknown: no or
+several successors, one that is not legal or not yet, a ring, a record that cannot be read. A code that has a row of its own is judged by it.
+
 ## What it cannot see
-What happens before publication; whether the self-assessment is true; whether the independent audit was done; the status of a
-code that was merged into another. A code that is not in the register or export is Unknown: it is not `Not Published`. A 403, a
+What happens before publication; whether the self-assessment is true; whether the independent audit was done; without `successors`, the
+status of a code that was merged into another. A code that is not in the register or export is Unknown: it is not `Not Published`. A 403, a
 challenge or login page, a changed layout, a file cut short or a status in other words is Unknown, with the text kept.
 
 ## Settings
@@ -89,13 +98,16 @@ challenge or login page, a changed layout, a file cut short or a status in other
 - `page`: the page's URL with `{ODS}` for the code.
 - `claim`: `standards_met`, `standards_exceeded` or `approaching_standards`: what we say of ourselves.
 - `improvement_plan_until`: the last day of an agreed improvement plan.
+- `successors`: where the ODS record of a code that is not found is read: `\"ods\"` (the public register, as the kind `ods` reads it), a URL or
+  a file with `{ODS}` for the code. Left out, no merger is followed.
 
 To renew the export: open https://www.dsptoolkit.nhs.uk/OrganisationSearch, download the spreadsheet (*.csv), and put it
 into the folder under the name it came with.
 
 ## What it sends
-With files: nothing. With a URL: one GET for each code (page), or for each code the whole file (CSV), with full TLS verification,
-through `HTTPS_PROXY` where it is set; daily is enough.
+With files: nothing. With a URL: one GET for each code (page), or one for the file that serves all codes of the check (CSV), and anew only what has
+changed, where there is an `ETag` or `Last-Modified`. With `successors` at a URL: one GET for each code that is not found, and for each that it was
+merged into. All with full TLS verification, 4 times a second at most, through `HTTPS_PROXY` where it is set; daily is enough.
 ";
 
 const EXAMPLE: &str = r#"[[check]]
@@ -124,6 +136,11 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
     let claims = ["standards_exceeded", "standards_met", "approaching_standards"];
     let words: Vec<(&str, Level)> = claims.into_iter().zip(levels).collect();
     let claim = settings.choice("claim", &words);
+    let successors = settings.text("successors").and_then(|text| {
+        let at = if text.value == "ods" { ods::ORD } else { &text.value };
+        let records = Records::of("successors", at, context);
+        records.map_err(|message| settings.error_at(text.span, message)).ok()
+    });
     let plan_until = settings.date("improvement_plan_until");
     let mut overrides = Vec::new();
     for deadline in context.deadlines.iter().filter(|d| d.table == "dspt") {
@@ -144,8 +161,20 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         }
     }
     let place = place?;
+    if let Place::Csv(download) = &place {
+        download.want(codes.iter().cloned());
+    }
     let ca_bundle = context.ca_bundle.clone();
-    Some(Box::new(Dspt { codes, register, place, claim, plan_until, overrides, ca_bundle }))
+    Some(Box::new(Dspt {
+        codes,
+        register,
+        place,
+        successors,
+        claim,
+        plan_until,
+        overrides,
+        ca_bundle,
+    }))
 }
 
 fn page_place(settings: &Settings<'_>) -> Option<Place> {
@@ -179,7 +208,7 @@ fn csv_place(settings: &Settings<'_>, context: &Context) -> Option<Place> {
         return Some(Place::File { path: context.directory.join(&text.value), shown: text.value });
     }
     match http::source_url(&text.value) {
-        Ok(url) => Some(Place::Csv(url.to_string())),
+        Ok(url) => Some(Place::Csv(Box::new(Download::new(url, context.ca_bundle.clone())))),
         Err(message) => {
             settings.error_at(text.span, message);
             None
@@ -191,6 +220,8 @@ struct Dspt {
     codes: Vec<Code>,
     register: Option<Source>,
     place: Place,
+    /// Where it is looked up what became of a code.
+    successors: Option<Records>,
     claim: Option<Level>,
     plan_until: Option<Date>,
     overrides: Vec<Override>,
@@ -245,11 +276,26 @@ enum Facts {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Published {
+    /// The code that was asked for.
     code: Code,
+    /// Its record in the ODS, and those that it leads to, where the status is that of the last one's successor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    merged: Vec<Organisation>,
+    #[serde(flatten)]
+    seen: Seen,
+    #[serde(default)]
+    row: OfRow,
+}
+
+/// What a source said of a code, and how it is known again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Seen {
     /// The URL, or the name of the export's file.
     source: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Validators::is_none")]
+    validators: Validators,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exported: Option<export::Exported>,
     /// Which table or row was read, and why.
@@ -257,8 +303,14 @@ struct Published {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     rows: Vec<RowText>,
-    #[serde(default)]
-    row: OfRow,
+}
+
+impl Seen {
+    fn of(read: Read) -> Seen {
+        let Read { matched, name, rows, raw: _ } = read;
+        let (source, validators) = (String::new(), Validators::default());
+        Seen { source, sha256: None, validators, exported: None, matched, name, rows }
+    }
 }
 
 impl Check for Dspt {
@@ -278,6 +330,9 @@ impl Check for Dspt {
                     Err(reason) => Spec::Bad(reason),
                     Ok(row) => self.of_row(row, &source.shown, &mut ignored),
                 };
+                if let (Place::Csv(download), Spec::Code { code, .. }) = (&self.place, &spec) {
+                    download.want([code.clone()]);
+                }
                 targets.push(self.target(claimed.name, &spec));
             }
             Ok(targets)
@@ -313,7 +368,12 @@ impl Check for Dspt {
                     Ok(Evidence::of(&Facts::NotApplicable { given, row }))
                 }
                 Spec::Code { code, row } => {
-                    self.place.read(code, row, self.ca_bundle.as_deref()).await
+                    let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
+                    let before = match before {
+                        Some(Facts::Status(published)) => Some(*published),
+                        Some(Facts::NotApplicable { .. }) | None => None,
+                    };
+                    self.look(code, row, before, today(look.now)).await
                 }
             }
         })
@@ -328,12 +388,14 @@ impl Check for Dspt {
                 row
             }
             Facts::Status(published) => {
-                findings.extend(export_old(&published, today));
+                findings.extend(export_old(&published.seen, today));
                 let verified = data::dspt().verified_on;
                 if Period::months(12).after(verified) < today {
                     findings.push(DATA_OLD.finding().with("verified_on", verified.to_string()));
                 }
-                match read_current(&published, today) {
+                let of = merged::follow(&published.code, &published.merged, today);
+                findings.extend(of.iter().filter_map(|of| code_merged(&published, of)));
+                match of.and_then(|_| read_current(&published.seen, today)) {
                     Ok(current) => {
                         findings.extend(self.judge_current(&current, today));
                         let next = current.edition.map(Edition::next);
@@ -372,6 +434,10 @@ impl Check for Dspt {
             ),
             format!("an export over {EXPORT_DAYS_MAX} days old: Warn"),
         ];
+        if self.successors.is_some() {
+            lines
+                .push("a code that was merged into another: Warn, beside that one's status".into());
+        }
         lines.extend(data::dspt().edition.iter().map(|row| {
             format!("edition {}: deadline {} ({})", row.edition, row.deadline, row.source)
         }));
@@ -386,6 +452,41 @@ impl Check for Dspt {
 }
 
 impl Dspt {
+    /// Looks up `code`, or whichever took its place where the source has nothing of it.
+    async fn look(
+        &self,
+        code: Code,
+        row: OfRow,
+        before: Option<Published>,
+        today: Date,
+    ) -> Result<Evidence, ProbeError> {
+        let before = before.as_ref();
+        let (mut merged, mut blobs) = (Vec::new(), Vec::new());
+        let seen = loop {
+            let of = merged::follow(&code, &merged, today).map_err(ProbeError::from)?;
+            let known = before.filter(|before| {
+                merged::follow(&before.code, &before.merged, today).is_ok_and(|known| known == of)
+            });
+            let known = known.map(|before| &before.seen);
+            let looked = self.place.look(of, known, self.ca_bundle.as_deref(), &mut blobs).await;
+            let (error, records) = match (looked, &self.successors) {
+                (Ok(seen), _) => break seen,
+                (Err(error), Some(records)) if merged::is_absent(&error.reason) => (error, records),
+                (Err(error), _) => return Err(error),
+            };
+            let known = before.map_or(&[][..], |before| &before.merged);
+            let read = records.read(of, known, &mut blobs).await;
+            let unseen = |why| merged::unseen(&error.reason, why, &merged);
+            let organisation = read.map_err(unseen)?;
+            merged.push(organisation);
+            if let Err(reason) = merged::follow(&code, &merged, today) {
+                return Err(merged::unseen(&error.reason, reason.into(), &merged));
+            }
+        };
+        let facts = Facts::Status(Box::new(Published { code, merged, seen, row }));
+        Ok(Evidence { blobs, ..Evidence::of(&facts) })
+    }
+
     /// Where exports are dropped, or the file that one is.
     fn exports(&self) -> Option<PathBuf> {
         let Place::File { path, .. } = &self.place else { return None };
@@ -414,9 +515,14 @@ impl Dspt {
 
     fn target(&self, name: attestd_core::TargetName, spec: &Spec) -> Target {
         let local = matches!(self.place, Place::File { .. }) || !matches!(spec, Spec::Code { .. });
-        let spec = serde_json::to_value(spec).expect("a spec is plain data");
+        let value = serde_json::to_value(spec).expect("a spec is plain data");
         let nature = if local { Nature::Local } else { Nature::PublicRegister };
-        Target { name, nature, files: self.exports().into_iter().collect(), spec }
+        let record = match (spec, &self.successors) {
+            (Spec::Code { code, .. }, Some(records)) => records.place(code).files(),
+            _ => Vec::new(),
+        };
+        let files = self.exports().into_iter().chain(record).collect();
+        Target { name, nature, files, spec: value }
     }
 
     fn deadline(&self, edition: Edition) -> Date {
@@ -521,18 +627,29 @@ impl Dspt {
     }
 
     fn explain_published(&self, published: &Published) -> String {
-        let mut lines =
-            vec![format!("Asked: {} for the code {}.", published.source, published.code.0)];
-        if let Some(exported) = published.exported {
+        let Published { code, merged, seen, .. } = published;
+        let mut lines = vec![format!("Asked: {} for the code {}.", seen.source, code.0)];
+        lines.extend(merged.iter().map(|Organisation { got, record }| {
+            let next = record.successors.iter().map(|successor| successor.code.0.as_str());
+            let next: Vec<&str> = next.collect();
+            let code = &record.code.0;
+            let name = &record.name;
+            let next = next.join(", ");
+            format!(
+                "It has nothing of {code}, and {} has {code} ({name}) as {} and succeeded by {next}.",
+                got.source, record.status
+            )
+        }));
+        if let Some(exported) = seen.exported {
             let how =
                 if exported.by_name { "the time in its name" } else { "the time of the file" };
             lines.push(format!("The export is of {}, by {how}.", exported.on));
         }
-        lines.push(format!("Matched: {}.", published.matched));
-        if let Some(name) = &published.name {
+        lines.push(format!("Matched: {}.", seen.matched));
+        if let Some(name) = &seen.name {
             lines.push(format!("It is called {name:?}."));
         }
-        for row in &published.rows {
+        for row in &seen.rows {
             let read = status::read(&row.status);
             let meaning = match (read.edition, read.level) {
                 (Some(edition), Some(level)) => format!(
@@ -560,20 +677,17 @@ struct Current {
 }
 
 /// The latest edition among the rows, or why they cannot be believed.
-fn read_current(published: &Published, today: Date) -> Result<Current, Reason> {
+fn read_current(seen: &Seen, today: Date) -> Result<Current, Reason> {
     let refuse = |code: &str, row: &RowText, why: &str| {
-        Reason::new(
-            code,
-            format!("{}: {:?} on {:?}: {why}", published.source, row.status, row.date),
-        )
+        Reason::new(code, format!("{}: {:?} on {:?}: {why}", seen.source, row.status, row.date))
     };
-    if published.exported.is_some_and(|exported| exported.on > today) {
-        let message = format!("{} is dated after today, which is not believed", published.source);
+    if seen.exported.is_some_and(|exported| exported.on > today) {
+        let message = format!("{} is dated after today, which is not believed", seen.source);
         return Err(Reason::new("date_in_future", message));
     }
     type Parsed<'r> = (Option<Edition>, Option<Level>, Option<Date>, &'r RowText);
     let mut rows: Vec<Parsed<'_>> = Vec::new();
-    for row in &published.rows {
+    for row in &seen.rows {
         let read = status::read(&row.status);
         let date = status::read_date(&row.date);
         if date.is_none() && !row.date.trim().is_empty() {
@@ -613,7 +727,7 @@ fn read_current(published: &Published, today: Date) -> Result<Current, Reason> {
                 "it names no edition, so nothing says until when it is good",
             )),
             (_, Some(_)) => Ok(Current { edition: None, level: Level::NotPublished }),
-            (_, None) => Err(Reason::new("empty", format!("{} has no row", published.source))),
+            (_, None) => Err(Reason::new("empty", format!("{} has no row", seen.source))),
         };
     };
     if let Some(row) = bare {
@@ -635,19 +749,28 @@ fn read_current(published: &Published, today: Date) -> Result<Current, Reason> {
             Err(refuse("date_missing", row, "it is published, and no day says when"))
         }
         (Some((level, _)), _) => Ok(Current { edition: Some(edition), level: *level }),
-        (None, _) => Err(Reason::new("empty", format!("{} has no row", published.source))),
+        (None, _) => Err(Reason::new("empty", format!("{} has no row", seen.source))),
     }
 }
 
-fn export_old(published: &Published, today: Date) -> Option<Finding> {
-    let exported = published.exported?;
+fn export_old(seen: &Seen, today: Date) -> Option<Finding> {
+    let exported = seen.exported?;
     let age = days_until(today, exported.on);
     (age > EXPORT_DAYS_MAX).then(|| {
         EXPORT_OLD
             .finding()
-            .with("file", published.source.clone())
+            .with("file", seen.source.clone())
             .with("on", exported.on.to_string())
             .with("days", age)
+    })
+}
+
+/// The word that the status is another code's.
+fn code_merged(published: &Published, of: &Code) -> Option<Finding> {
+    let Published { code, merged, .. } = published;
+    (!merged.is_empty()).then(|| {
+        let finding = CODE_MERGED.finding().with("code", code.0.as_str());
+        finding.with("into", merged::into(merged, of)).with("successor", of.0.as_str())
     })
 }
 
@@ -727,6 +850,14 @@ const EXPORT_OLD: FindingSpec = FindingSpec {
     message: "{file} was exported on {on}, {days} days ago",
     remedy: "open https://www.dsptoolkit.nhs.uk/OrganisationSearch, download the spreadsheet (*.csv), and put it into the folder under the name it came with",
     reference: "DSPT News/34 (the export is refreshed every 10 minutes); attestd semantics F3 (35 days)",
+};
+const CODE_MERGED: FindingSpec = FindingSpec {
+    code: "dspt_code_merged",
+    means: Means::Warn,
+    severity: Severity::Warning,
+    message: "{code} was merged into {into}; the status is that of {successor}",
+    remedy: "have {successor} put in the place of {code} wherever it stands: the claim, the register, this configuration",
+    reference: "NHS England, Organisation Data Service ORD (Status, Succs); S4 DSPT (the status is published for a code)",
 };
 const ABOVE_CLAIM: FindingSpec = FindingSpec {
     code: "dspt_above_claim",

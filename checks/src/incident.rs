@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestd_core::incident::{Duty, Incident};
+use attestd_core::incident::{Duty, Incident, Widening};
 use attestd_core::obligation::london;
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
@@ -185,10 +185,15 @@ fn component(duty: &Duty) -> String {
         Some(rule) if rule.to == duty.to || rule.otherwise.as_ref() == Some(&duty.to) => {
             duty.to.clone()
         }
-        _ => match duty.hours.filter(|hours| *hours > 0) {
-            Some(hours) => format!("customers within {hours} h"),
-            None => "customers immediately".to_owned(),
-        },
+        _ => {
+            let within = match duty.hours.filter(|hours| *hours > 0) {
+                Some(hours) => format!("customers within {hours} h"),
+                None => "customers immediately".to_owned(),
+            };
+            // Those who were concerned later have a clock of their own.
+            let from = duty.aware.map(|aware| format!(" from {}", in_london(aware)));
+            format!("{within}{}", from.unwrap_or_default())
+        }
     }
 }
 
@@ -249,6 +254,10 @@ fn explain(incident: &Incident) -> String {
         opened.from.as_ref().map_or("we", |_| "by a customer's word we"),
         in_london(opened.aware)
     )];
+    for Widening { by, widened, .. } in &incident.widened {
+        let what = widened.what.as_ref().map_or(String::new(), |what| format!(": {what}"));
+        lines.push(format!("{by} widened it, known since {}{what}", in_london(widened.aware)));
+    }
     for duty in &opened.duties {
         lines.push(format!("{}: {}", duty.to, stands(duty)));
     }

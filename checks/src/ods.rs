@@ -1,7 +1,6 @@
 //! The kind `ods`: is our organisation in the Organisation Data Service, active, and under the name that we use?
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestd_core::{
@@ -11,11 +10,12 @@ use attestd_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::record::{Record, Standing};
-use crate::look::http;
-use crate::look::published::{self, Got, How, Place, Read};
+pub(crate) use self::record::{Record, Standing};
+pub(crate) use self::records::{ORD, Organisation, Records};
+use crate::look::published;
 
 mod record;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -83,24 +83,16 @@ fn build(settings: &Settings<'_>, context: &Context) -> Option<Box<dyn Check>> {
         settings.error("name", "`name` is empty");
     }
     let records = settings.text("records").map_or_else(|| ORD.to_owned(), |text| text.value);
-    if !records.contains("{ODS}") {
-        settings.error("records", "`records` needs {ODS} where the code goes");
-    }
-    if let Err(message) = Place::of(&records.replace("{ODS}", "X"), &context.directory) {
-        settings.error("records", message);
-        return None;
-    }
-    let (directory, ca_bundle) = (context.directory.clone(), context.ca_bundle.clone());
-    Some(Box::new(Ods { codes, name, records, directory, ca_bundle }))
+    let records = Records::of("records", &records, context)
+        .map_err(|message| settings.error("records", message))
+        .ok()?;
+    Some(Box::new(Ods { codes, name, records }))
 }
 
 struct Ods {
     codes: BTreeMap<TargetName, Code>,
     name: Option<String>,
-    /// Where a record is, `{ODS}` for the code.
-    records: String,
-    directory: PathBuf,
-    ca_bundle: Option<PathBuf>,
+    records: Records,
 }
 
 /// An ODS code: opaque, and compared in upper case.
@@ -128,13 +120,6 @@ struct Facts {
     successors: Vec<Followed>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Organisation {
-    got: Got,
-    record: Record,
-}
-
 /// A successor, as far as it could be read: that it is named is a fact without it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -146,7 +131,7 @@ enum Followed {
 impl Check for Ods {
     fn targets(&self) -> BoxFuture<'_, Result<Vec<Target>, ProbeError>> {
         let target = |(name, code): (&TargetName, &Code)| {
-            let place = self.place(code);
+            let place = self.records.place(code);
             Target {
                 name: name.clone(),
                 nature: place.nature(Nature::PublicRegister),
@@ -165,7 +150,7 @@ impl Check for Ods {
             let before = look.before.and_then(|evidence| evidence.read::<Facts>().ok());
             let known = known(before);
             let mut blobs = Vec::new();
-            let ods = self.organisation(code, &known, &mut blobs).await?;
+            let ods = self.records.read(code, &known, &mut blobs).await?;
             let successors = self.follow(code, &ods, &known, &mut blobs).await;
             let mut evidence = Evidence::of(&Facts { ods, successors });
             evidence.blobs = blobs;
@@ -226,35 +211,6 @@ fn known(before: Option<Facts>) -> Vec<Organisation> {
 }
 
 impl Ods {
-    fn place(&self, code: &Code) -> Place {
-        let text = self.records.replace("{ODS}", &code.0);
-        Place::of(&text, &self.directory).expect("it was a place with another code in it")
-    }
-
-    async fn organisation(
-        &self,
-        code: &Code,
-        known: &[Organisation],
-        blobs: &mut Vec<Blob>,
-    ) -> Result<Organisation, ProbeError> {
-        let place = self.place(code);
-        let before = known.iter().find(|organisation| organisation.record.code == *code);
-        let ca_bundle: Option<&Path> = self.ca_bundle.as_deref();
-        let how =
-            How { ca_bundle, body_max: http::BODY_MAX, accept: "application/json", token: None };
-        let read = place.read(how, before.map(|known| &known.got)).await;
-        let (got, body) = match read.map_err(|error| not_registered(error, code))? {
-            Read::Unchanged => {
-                return Ok(before.expect("only what is known can be unchanged").clone());
-            }
-            Read::New(got, body) => (got, body),
-        };
-        let record = record::read(&body, &got.source, code)
-            .map_err(|reason| published::kept(reason, &got.source, 200, &body))?;
-        blobs.push(Blob::new(body));
-        Ok(Organisation { got, record })
-    }
-
     /// Reads the successors, and theirs, each once.
     async fn follow(
         &self,
@@ -271,7 +227,7 @@ impl Ods {
             if asked.len() == ORGANISATIONS_MAX || !asked.insert(code.clone()) {
                 continue;
             }
-            followed.push(match self.organisation(&code, known, blobs).await {
+            followed.push(match self.records.read(&code, known, blobs).await {
                 Ok(organisation) => {
                     left.extend(organisation.record.successors.iter().map(|s| s.code.clone()));
                     Followed::Read(organisation)
@@ -281,16 +237,6 @@ impl Ods {
         }
         followed
     }
-}
-
-fn not_registered(mut error: ProbeError, code: &Code) -> ProbeError {
-    if error.reason.code == "not_found" {
-        let message = format!("{}: {} is not registered under it", error.reason.message, code.0);
-        let reason = Reason::new("not_registered", message);
-        error.reason = reason
-            .remedy("check the ODS code; what closed before April 2017 is not there any more");
-    }
-    error
 }
 
 /// `its successor is QXX (NAME, Active)`, for every one that the record names, and where those lead.
@@ -363,7 +309,5 @@ const END_DATED: FindingSpec = FindingSpec {
     reference: "NHS England, Organisation Data Service ORD (Date)",
 };
 
-/// The ORD interface, open and without a key (digital.nhs.uk/developer/api-catalogue/organisation-data-service-ord).
-const ORD: &str = "https://directory.spineservices.nhs.uk/ORD/2-0-0/organisations/{ODS}";
 /// Organisations read for one code: the mergers of April 2026 took two steps at most.
 const ORGANISATIONS_MAX: usize = 8;

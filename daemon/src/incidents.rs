@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::ConfiguredCheck;
 use crate::own;
 
+mod widen;
+
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +44,23 @@ pub enum Wish {
         from: Option<String>,
         /// What happened.
         what: String,
+    },
+    /// To add what turned out to be concerned too.
+    Widen {
+        /// Which.
+        number: u64,
+        /// Who.
+        by: PersonId,
+        /// When somebody here became aware of that; now where absent.
+        aware: Option<Timestamp>,
+        /// What kinds it is too.
+        kinds: Vec<String>,
+        /// What we are to more personal data.
+        roles: Vec<(Option<String>, Role)>,
+        /// The customers it touches too.
+        customers: Vec<String>,
+        /// What turned out.
+        what: Option<String>,
     },
     /// To say that some were told, or need not be.
     Told {
@@ -119,7 +138,10 @@ impl Wish {
     /// Who says so.
     pub fn by(&self) -> &PersonId {
         match self {
-            Wish::Open { by, .. } | Wish::Told { by, .. } | Wish::Close { by, .. } => by,
+            Wish::Open { by, .. }
+            | Wish::Widen { by, .. }
+            | Wish::Told { by, .. }
+            | Wish::Close { by, .. } => by,
         }
     }
 }
@@ -157,6 +179,10 @@ pub fn draw(
             }
             (number, open(wish, claimed, now, &mut wrong))
         }
+        Wish::Widen { number, .. } => {
+            let incident = known(state, *number, &mut wrong);
+            (*number, incident.and_then(|one| widen::draw(wish, one, claimed, now, &mut wrong)))
+        }
         Wish::Told { number, to, at, not_needed, .. } => {
             let at = at.unwrap_or(now);
             hold_text("--not-needed", not_needed.as_deref(), &mut wrong);
@@ -188,17 +214,11 @@ fn open(wish: &Wish, claimed: &Customers, now: Timestamp, wrong: &mut Vec<String
     hold_past("--aware-at", *aware, now, wrong);
     hold_text("--what", Some(what), wrong);
     let kinds = kinds_of(kinds, wrong);
-    let data = data_of(roles, &kinds, wrong);
-    let mut touched = Customers::new();
-    for name in customers.iter().chain(from) {
-        match claimed.get(name) {
-            Some(hours) => drop(touched.insert(name.clone(), *hours)),
-            None => {
-                let hint = did_you_mean(name, claimed.keys().map(String::as_str));
-                wrong.push(format!("no [[assertion]] names the customer {:?}{hint}", short(name)));
-            }
-        }
+    if kinds.is_empty() {
+        wrong.push("it is of one kind at least: --kind".to_owned());
     }
+    let data = data_of(roles, &kinds, BTreeMap::new(), wrong);
+    let mut touched = touched(customers.iter().chain(from), claimed, wrong);
     if customers.is_empty() {
         touched.clone_from(claimed);
     }
@@ -215,6 +235,25 @@ fn open(wish: &Wish, claimed: &Customers, now: Timestamp, wrong: &mut Vec<String
     Some(Said::Opened(Box::new(opened)))
 }
 
+/// The customers of the claims that are named.
+fn touched<'n>(
+    names: impl Iterator<Item = &'n String>,
+    claimed: &Customers,
+    wrong: &mut Vec<String>,
+) -> Customers {
+    let mut touched = Customers::new();
+    for name in names {
+        match claimed.get(name) {
+            Some(hours) => drop(touched.insert(name.clone(), *hours)),
+            None => {
+                let hint = did_you_mean(name, claimed.keys().map(String::as_str));
+                wrong.push(format!("no [[assertion]] names the customer {:?}{hint}", short(name)));
+            }
+        }
+    }
+    touched
+}
+
 fn kinds_of(given: &[String], wrong: &mut Vec<String>) -> BTreeSet<String> {
     let ids = || data::incidents().kind.iter().map(|kind| kind.id.as_str());
     for kind in given.iter().filter(|kind| !ids().any(|id| id == kind.as_str())) {
@@ -223,30 +262,29 @@ fn kinds_of(given: &[String], wrong: &mut Vec<String>) -> BTreeSet<String> {
         wrong
             .push(format!("there is no kind of incident {:?}{hint}; there are {all}", short(kind)));
     }
-    if given.is_empty() {
-        wrong.push("it is of one kind at least: --kind".to_owned());
-    }
     given.iter().cloned().collect()
 }
 
+/// What we are to which data: that which is `known`, and what was given.
 fn data_of(
     roles: &[(Option<String>, Role)],
     kinds: &BTreeSet<String>,
+    known: BTreeMap<String, Role>,
     wrong: &mut Vec<String>,
 ) -> BTreeMap<String, Role> {
     let asks = data::incidents().kind.iter().filter(|kind| kinds.contains(&kind.id));
     let asks = asks.filter(|kind| kind.roles).map(|kind| kind.id.as_str()).next();
     match (asks, roles.is_empty()) {
-        (Some(kind), true) => wrong.push(format!(
+        (Some(kind), true) if known.is_empty() => wrong.push(format!(
             "of {kind}, say what you are to the data: --role controller or --role processor, or --role DATA=ROLE for each set"
         )),
         (None, false) => wrong.push("--role is of personal data, and of no other kind".to_owned()),
         _ => {}
     }
-    if roles.len() > DATA_MAX {
+    if known.len() + roles.len() > DATA_MAX {
         wrong.push(format!("{DATA_MAX} sets of data are the most"));
     }
-    let mut data = BTreeMap::new();
+    let mut data = known;
     for (name, role) in roles {
         let name = name.as_deref().unwrap_or(DATA);
         hold_text("the name of a set of data", Some(name), wrong);
@@ -279,7 +317,8 @@ fn told(
     let duties = &incident.opened.duties;
     let mut meant = Vec::new();
     for name in to {
-        match duties.iter().find(|duty| duty.to == *name) {
+        let of = || duties.iter().filter(|duty| duty.to == *name);
+        match of().find(|duty| duty.done.is_none()).or_else(|| of().next()) {
             None => {
                 let hint = did_you_mean(name, duties.iter().map(|duty| duty.to.as_str()));
                 wrong.push(format!("{:?} is not to be told of it{hint}", short(name)));

@@ -531,6 +531,20 @@ fn incident(by: &PersonId, number: u64, said: &incident::Said) -> String {
                 opened.duties.iter().map(|duty| duty.to.as_str()).collect::<Vec<_>>().join(", ")
             )
         }
+        incident::Said::Widened(widened) => {
+            let kinds = widened.kinds.iter().map(|kind| format!("is {kind} too"));
+            let data = widened.data.iter();
+            let data = data.map(|(data, role)| format!("we are {} of {data}", role.as_str()));
+            let to = widened.duties.iter().map(|duty| duty.to.as_str()).collect::<Vec<_>>();
+            let to = match to.is_empty() {
+                true => "nobody more is to be told".to_owned(),
+                false => format!("to be told too: {}", to.join(", ")),
+            };
+            let what = widened.what.iter().cloned();
+            let parts: Vec<String> = kinds.chain(data).chain(what).chain([to]).collect();
+            let aware = widened.aware;
+            format!("{by} widened incident {number}, known since {aware}: {}", parts.join("; "))
+        }
         incident::Said::Told { to, at, not_needed: None } => {
             format!("{by} told {} of incident {number} at {at}", to.join(", "))
         }

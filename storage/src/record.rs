@@ -203,6 +203,7 @@ fn did(record: &Record) -> Vec<(String, Value)> {
         Act::Release { .. } => ("release", None),
         Act::Incident { said: Said::Opened(_), .. } => ("incident_opened", None),
         Act::Incident { said: Said::Told { .. }, .. } => ("incident_told", None),
+        Act::Incident { said: Said::Widened(_), .. } => ("incident_widened", None),
         Act::Incident { said: Said::Closed { .. }, .. } => ("incident_closed", None),
     };
     let until = until.map(|until| ("lasts".to_owned(), json!(until)));
@@ -249,6 +250,7 @@ mod tests {
                 Record::Acted(Acted { act: Act::Incident { said, .. }, .. }) => match said {
                     Said::Opened(opened) => opened.what = text.to_owned(),
                     Said::Told { not_needed, .. } => *not_needed = Some(text.to_owned()),
+                    Said::Widened(widened) => widened.what = Some(text.to_owned()),
                     Said::Closed { reason } => *reason = text.to_owned(),
                 },
                 Record::Restored(r) => r.by = text.to_owned(),

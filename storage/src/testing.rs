@@ -8,7 +8,7 @@ use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::check::{Evidence, Judgement};
 use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::finding::{Finding, FindingCode, FindingKey, Means, Severity};
-use attestd_core::incident::{self, Duty, Opened, Stage};
+use attestd_core::incident::{self, Duty, Opened, Stage, Widened};
 use attestd_core::observation::{Status, Trigger};
 use attestd_core::record::{
     Accepted, Acted, Arrived, Attested, Canary, Configured, Digested, Discarded, Erased, FORMAT,
@@ -163,6 +163,7 @@ pub(crate) fn opened(number: u64) -> Act {
         rule: "ico_nis".to_owned(),
         due: Some(at(99)),
         hours: None,
+        aware: None,
         done: None,
     };
     let opened = Opened {
@@ -181,6 +182,26 @@ pub(crate) fn opened(number: u64) -> Act {
 pub(crate) fn told(number: u64) -> Act {
     let said = incident::Said::Told { to: vec!["ico".to_owned()], at: at(1), not_needed: None };
     Act::Incident { number, said }
+}
+
+/// Of the incident more is concerned: the MHRA is to be told too.
+pub(crate) fn widened(number: u64) -> Act {
+    let duty = Duty {
+        to: "mhra".to_owned(),
+        rule: "mhra".to_owned(),
+        due: Some(at(98)),
+        hours: None,
+        aware: Some(at(2)),
+        done: None,
+    };
+    let widened = Widened {
+        aware: at(2),
+        kinds: ["device".to_owned()].into(),
+        data: BTreeMap::new(),
+        what: Some("the disk was a device's".to_owned()),
+        duties: vec![duty],
+    };
+    Act::Incident { number, said: incident::Said::Widened(Box::new(widened)) }
 }
 
 /// The incident is closed.
@@ -255,7 +276,8 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         ),
         acted("incident/1", 5, opened(1)),
         acted("incident/1", 6, told(1)),
-        acted("incident/1", 7, closed(1)),
+        acted("incident/1", 7, widened(1)),
+        acted("incident/1", 8, closed(1)),
         attested("tls/a", 4, 1),
         Record::Restated(Restated {
             at: at(5),

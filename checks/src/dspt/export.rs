@@ -1,5 +1,6 @@
 //! Reads the CSV export ("DSPT search results …"), streamed: a file of all England passes through, our rows stay.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Read, RowText, cut};
+use super::{Code, Read, RowText, cut};
 use crate::data;
 use crate::look::document;
 
@@ -105,19 +106,24 @@ fn stamp(name: &str) -> Option<DateTime> {
 }
 
 /// The rows of `code` in the export's file, and the SHA-256 of the file.
-pub fn read_file(export: &Export, code: &str) -> Result<(Read, String), Reason> {
+pub fn read_file(export: &Export, code: &Code) -> Result<(Read, String), Reason> {
     let file = document::open(&export.path, &export.shown)?;
     let mut hashing = Hashing { inner: file.take(EXPORT_MAX + 1), hash: Sha256::new(), total: 0 };
-    let read = read(&mut hashing, code, &export.shown);
+    let read = read(&mut hashing, &[code.clone()].into(), &export.shown);
     if hashing.total > EXPORT_MAX {
         return Err(too_large(&export.shown));
     }
     let sha256 = hashing.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let read = read?.remove(code).expect("it was read for this code");
     Ok((read?, sha256))
 }
 
-/// The rows of `code` in an export, to its end: what is short or broken anywhere is not believed anywhere.
-pub fn read(source: impl io::Read, code: &str, shown: &str) -> Result<Read, Reason> {
+/// The rows of each of `codes` in an export, to its end: what is short or broken anywhere is not believed anywhere.
+pub fn read(
+    source: impl io::Read,
+    codes: &BTreeSet<Code>,
+    shown: &str,
+) -> Result<BTreeMap<Code, Result<Read, Reason>>, Reason> {
     let refuse = |code: &str, message: &str| {
         Reason::new(code, format!("{shown}: {message}")).remedy(super::source::CSV_REMEDY)
     };
@@ -153,37 +159,62 @@ pub fn read(source: impl io::Read, code: &str, shown: &str) -> Result<Read, Reas
     let (at_code, at_status, at_date) =
         (column(&headers.code)?, column(&headers.status)?, column(&headers.csv_date)?);
     let at_name = column(&headers.name).ok();
-    let mut found = Read { matched: String::new(), name: None, rows: Vec::new(), raw: Vec::new() };
-    let (mut numbers, mut row) = (Vec::new(), csv::ByteRecord::new());
+    let mut found: BTreeMap<Code, Rows> = BTreeMap::new();
+    let mut row = csv::ByteRecord::new();
     let mut number = 1_u64;
     while reader.read_byte_record(&mut row).map_err(broken)? {
         number += 1;
         let cell = |at: usize| String::from_utf8_lossy(row.get(at).unwrap_or_default());
-        if !cell(at_code).trim().eq_ignore_ascii_case(code) {
+        let code = Code(cell(at_code).trim().to_ascii_uppercase());
+        if !codes.contains(&code) {
             continue;
         }
-        if found.rows.len() == ROWS_MAX {
-            return Err(refuse(
-                "limit_rows",
-                &format!("over {ROWS_MAX} rows have the code {code}"),
-            ));
+        let found = found.entry(code).or_default();
+        found.total += 1;
+        if found.total <= ROWS_MAX {
+            found.rows.push(RowText { status: cut(&cell(at_status)), date: cut(&cell(at_date)) });
+            found.name = at_name.map(|at| cut(&cell(at)));
+            found.numbers.push(number.to_string());
         }
-        found.rows.push(RowText { status: cut(&cell(at_status)), date: cut(&cell(at_date)) });
-        found.name = at_name.map(|at| cut(&cell(at)));
-        numbers.push(number.to_string());
     }
     if number == 1 {
         return Err(refuse("empty", "it has a header and no rows"));
     }
-    if found.rows.is_empty() {
-        let message = format!(
-            "none of its {} rows has the code {code}, which is not the same as Not Published",
-            number - 1
-        );
-        return Err(refuse("code_not_found", &message));
+    let of = |code: &Code| {
+        let found = found.remove(code).unwrap_or_default();
+        match found.total {
+            0 => {
+                let message = format!(
+                    "none of its {} rows has the code {}, which is not the same as Not Published",
+                    number - 1,
+                    code.0
+                );
+                Err(refuse(CODE_NOT_FOUND, &message))
+            }
+            1..=ROWS_MAX => Ok(found.read(code)),
+            _ => {
+                let message = format!("over {ROWS_MAX} rows have the code {}", code.0);
+                Err(refuse("limit_rows", &message))
+            }
+        }
+    };
+    Ok(codes.iter().cloned().zip(codes.iter().map(of)).collect())
+}
+
+/// The rows of a code, as they come.
+#[derive(Default)]
+struct Rows {
+    total: usize,
+    rows: Vec<RowText>,
+    name: Option<String>,
+    numbers: Vec<String>,
+}
+
+impl Rows {
+    fn read(self, code: &Code) -> Read {
+        let matched = format!("row {} by its Code {}", self.numbers.join(", "), code.0);
+        Read { matched, name: self.name, rows: self.rows, raw: Vec::new() }
     }
-    found.matched = format!("row {} by its Code {code}", numbers.join(", "));
-    Ok(found)
 }
 
 /// What a file or a download may have.
@@ -211,6 +242,8 @@ impl<R: io::Read> io::Read for Hashing<R> {
     }
 }
 
+/// The reason where no row has a code.
+pub const CODE_NOT_FOUND: &str = "code_not_found";
 /// An export, in bytes: all of England has about ten MiB (semantics, "Hostile input").
 pub const EXPORT_MAX: u64 = 64 * 1024 * 1024;
 /// Files in the folder of exports: three years of daily ones.
@@ -259,11 +292,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(bytes.as_slice(), "8ZZ99", "x.csv");
+            let codes = BTreeSet::from([Code("8ZZ99".to_owned())]);
+            let _ = read(bytes.as_slice(), &codes, "x.csv");
             let mut whole = b"Code,Status,Date Of Publication\n".to_vec();
             whole.extend(bytes);
-            if let Ok(read) = read(whole.as_slice(), "8ZZ99", "x.csv") {
-                prop_assert!(!read.rows.is_empty());
+            for (_, read) in read(whole.as_slice(), &codes, "x.csv").unwrap_or_default() {
+                prop_assert!(read.is_err() || read.is_ok_and(|read| !read.rows.is_empty()));
             }
         }
 

@@ -2,52 +2,75 @@
 
 use std::path::{Path, PathBuf};
 
-use attestd_core::{Blob, Evidence, ProbeError, Reason};
+use attestd_core::{Blob, ProbeError, Reason};
 
-use super::{Code, Facts, OfRow, Published, export, page};
-use crate::look::{http, published};
+use super::download::Download;
+use super::{Code, Seen, export, page};
+use crate::look::http::{self, Request};
+use crate::look::published;
 
 /// Where the status is read.
 pub(super) enum Place {
     /// A page for each code, by a URL with `{ODS}`.
     Page(String),
-    /// The CSV for all codes, by its URL.
-    Csv(String),
+    /// The CSV for all codes, at a URL.
+    Csv(Box<Download>),
     /// A file, folder or glob of exports, and how messages call it.
     File { path: PathBuf, shown: String },
 }
 
 impl Place {
-    /// Looks up `code` here.
-    pub(super) async fn read(
+    /// Looks up `code` here; `before` is what was said of it when it was last seen. What is to be kept of it whole, where
+    /// it is new, is added to `blobs`.
+    pub(super) async fn look(
         &self,
-        code: Code,
-        row: OfRow,
+        code: &Code,
+        before: Option<&Seen>,
         ca_bundle: Option<&Path>,
-    ) -> Result<Evidence, ProbeError> {
+        blobs: &mut Vec<Blob>,
+    ) -> Result<Seen, ProbeError> {
         match self {
             Place::Page(url) => {
                 let url = url.replace("{ODS}", &code.0);
-                read_page(&url, code, row, ca_bundle).await
+                look_at_page(&url, code, before, ca_bundle, blobs).await
             }
-            Place::Csv(url) => read_url(url, code, row, ca_bundle).await,
-            Place::File { path, shown } => read_folder(path.clone(), shown, code, row).await,
+            Place::Csv(download) => download.look(code, before).await,
+            Place::File { path, shown } => look_into_folder(path.clone(), shown, code).await,
         }
     }
 }
 
-async fn read_page(
+async fn look_at_page(
     url: &str,
-    code: Code,
-    row: OfRow,
+    code: &Code,
+    before: Option<&Seen>,
     ca_bundle: Option<&Path>,
-) -> Result<Evidence, ProbeError> {
+    blobs: &mut Vec<Blob>,
+) -> Result<Seen, ProbeError> {
     let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
-    let answer = http::get(&asked, ca_bundle).await?;
+    let before = before.filter(|seen| seen.source == url);
+    let before = before.filter(|seen| !seen.validators.is_none());
+    let request = Request {
+        url: &asked,
+        ca_bundle,
+        body_max: http::BODY_MAX,
+        accept: "*/*",
+        known: before.map(|seen| &seen.validators),
+        token: None,
+    };
+    published::wait_for_turn(&asked).await;
+    let answer = http::fetch(request).await?;
     let kept = |reason: Reason| published::kept(reason, url, answer.status, &answer.body);
-    check_status(answer.status, url, &code).map_err(kept)?;
     let segments = |url: &str| url.split(['?', '#']).next().map(str::to_lowercase);
-    if segments(&answer.url) != segments(asked.as_str()) {
+    let moved = segments(&answer.url) != segments(asked.as_str());
+    if let Some(seen) = before.filter(|_| answer.status == 304 && !moved) {
+        return Ok(seen.clone());
+    }
+    if matches!(answer.status, 404 | 410) {
+        return Err(kept(not_registered(answer.status, url, code)));
+    }
+    check_status(answer.status, url).map_err(kept)?;
+    if moved {
         return Err(kept(
             Reason::new("moved", format!("{url} leads to another page"))
                 .remedy("look where it leads, and set `page`; until then use the CSV export"),
@@ -55,71 +78,15 @@ async fn read_page(
     }
     let (html, wanted) = (String::from_utf8_lossy(&answer.body).into_owned(), code.0.clone());
     let read = blocking(move || page::read(&html, &wanted)).await.map_err(kept)?;
-    let blob = Blob::new(read.raw);
-    let facts = Published {
-        code,
-        source: url.to_owned(),
-        sha256: Some(blob.sha256.clone()),
-        exported: None,
-        matched: read.matched,
-        name: read.name,
-        rows: read.rows,
-        row,
-    };
-    let mut evidence = Evidence::of(&Facts::Status(Box::new(facts)));
-    evidence.blobs.push(blob);
-    Ok(evidence)
+    let blob = Blob::new(read.raw.as_slice());
+    let sha256 = Some(blob.sha256.clone());
+    blobs.push(blob);
+    let validators = answer.validators;
+    Ok(Seen { source: url.to_owned(), sha256, validators, ..Seen::of(read) })
 }
 
-async fn read_url(
-    url: &str,
-    code: Code,
-    row: OfRow,
-    ca_bundle: Option<&Path>,
-) -> Result<Evidence, ProbeError> {
-    let asked = http::source_url(url).map_err(|message| ProbeError::new("bad_url", message))?;
-    let mut answer = http::open(&asked, ca_bundle, export::EXPORT_MAX, http::TOTAL_MAX).await?;
-    check_status(answer.status, url, &code)?;
-    let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_MAX);
-    let (wanted, shown) = (code.0.clone(), url.to_owned());
-    let reading = tokio::task::spawn_blocking(move || {
-        export::read(Chunks { receiver, current: Vec::new(), at: 0, ended: false }, &wanted, &shown)
-    });
-    loop {
-        match answer.chunk().await? {
-            Some(chunk) => {
-                if sender.send(Chunk::Bytes(chunk)).await.is_err() {
-                    break; // The reader has refused it, and says why.
-                }
-            }
-            None => {
-                let _ = sender.send(Chunk::End).await;
-                break;
-            }
-        }
-    }
-    drop(sender);
-    let read = reading.await.unwrap_or_else(|error| Err(failed(&error)))?;
-    let facts = Published {
-        code,
-        source: url.to_owned(),
-        sha256: None,
-        exported: None,
-        matched: read.matched,
-        name: read.name,
-        rows: read.rows,
-        row,
-    };
-    Ok(Evidence::of(&Facts::Status(Box::new(facts))))
-}
-
-async fn read_folder(
-    path: PathBuf,
-    shown: &str,
-    code: Code,
-    row: OfRow,
-) -> Result<Evidence, ProbeError> {
-    let wanted = code.0.clone();
+async fn look_into_folder(path: PathBuf, shown: &str, code: &Code) -> Result<Seen, ProbeError> {
+    let wanted = code.clone();
     let (export, read, sha256) = blocking(move || {
         let export = export::newest(&path)?;
         let (read, sha256) = export::read_file(&export, &wanted)?;
@@ -130,29 +97,26 @@ async fn read_folder(
         reason.message = format!("{shown}: {}", reason.message);
         ProbeError::from(reason)
     })?;
-    let facts = Published {
-        code,
-        source: export.shown,
-        sha256: Some(sha256),
-        exported: Some(export.exported),
-        matched: read.matched,
-        name: read.name,
-        rows: read.rows,
-        row,
-    };
-    Ok(Evidence::of(&Facts::Status(Box::new(facts))))
+    let (sha256, exported) = (Some(sha256), Some(export.exported));
+    Ok(Seen { source: export.shown, sha256, exported, ..Seen::of(read) })
 }
 
-fn check_status(status: u16, url: &str, code: &Code) -> Result<(), Reason> {
+fn not_registered(status: u16, url: &str, code: &Code) -> Reason {
+    let message = format!(
+        "{url} answered {status}: {} is not registered there, which is not the same as Not Published",
+        code.0
+    );
+    Reason::new(NOT_REGISTERED, message)
+        .remedy("check the ODS code; a merged organisation has a new one, which `successors` finds")
+}
+
+pub(super) fn check_status(status: u16, url: &str) -> Result<(), Reason> {
     let reason = match status {
         200 => return Ok(()),
-        404 | 410 => Reason::new(
-            "not_registered",
-            format!("{url} answered {status}: {} is not registered there, which is not the same as Not Published", code.0),
-        )
-        .remedy("check the ODS code; a merged organisation has a new one"),
-        401 | 403 | 429 => Reason::new("refused", format!("{url} answered {status}: it refuses machines"))
-            .remedy(CSV_REMEDY),
+        401 | 403 | 429 => {
+            Reason::new("refused", format!("{url} answered {status}: it refuses machines"))
+                .remedy(CSV_REMEDY)
+        }
         _ => Reason::new("bad_answer", format!("{url} answered {status}")),
     };
     Err(reason)
@@ -164,44 +128,12 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(&error)))
 }
 
-fn failed(error: &tokio::task::JoinError) -> Reason {
+pub(super) fn failed(error: &tokio::task::JoinError) -> Reason {
     Reason::new("unreadable", format!("reading the source: {error}"))
 }
 
-/// Part of a download; without `End` it was cut short.
-enum Chunk {
-    Bytes(Vec<u8>),
-    End,
-}
-
-/// A download as a reader, for a thread that may wait.
-struct Chunks {
-    receiver: tokio::sync::mpsc::Receiver<Chunk>,
-    current: Vec<u8>,
-    at: usize,
-    ended: bool,
-}
-
-impl std::io::Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.at == self.current.len() && !self.ended {
-            match self.receiver.blocking_recv() {
-                Some(Chunk::Bytes(bytes)) => (self.current, self.at) = (bytes, 0),
-                Some(Chunk::End) => self.ended = true,
-                None => return Err(std::io::Error::other("the download was cut short")),
-            }
-        }
-        let rest = &self.current[self.at..];
-        let size = rest.len().min(buffer.len());
-        buffer[..size].copy_from_slice(&rest[..size]);
-        self.at += size;
-        Ok(size)
-    }
-}
-
-/// Parts of a download in flight between network and parser.
-const CHUNKS_MAX: usize = 8;
-
+/// The reason where there is no page for a code.
+pub(super) const NOT_REGISTERED: &str = "not_registered";
 /// What to do where the page cannot be read.
 pub(super) const CSV_REMEDY: &str =
     "download the CSV export from https://www.dsptoolkit.nhs.uk/OrganisationSearch and read that";

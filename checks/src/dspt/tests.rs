@@ -1,9 +1,11 @@
 use super::*;
 use crate::fixtures::{build, hold, refuses, try_build};
 
+mod asking;
+
 #[tokio::test]
 async fn every_fixture_holds() {
-    hold(&KIND, include_str!("../../fixtures/dspt.toml"), 60).await;
+    hold(&KIND, include_str!("../../fixtures/dspt.toml"), 80).await;
 }
 
 #[test]
@@ -29,6 +31,11 @@ fn every_mistake_in_the_settings_is_told() {
                 "a date that exists",
             ),
             ("code = [\"8ZZ99\"]\ncsv = \"d\"", "did you mean `codes`?"),
+            ("codes = [\"8ZZ99\"]\ncsv = \"d\"\nsuccessors = \"ods.json\"", "needs {ODS}"),
+            (
+                "codes = [\"8ZZ99\"]\ncsv = \"d\"\nsuccessors = \"http://example.org/{ODS}\"",
+                "https://",
+            ),
         ],
     );
 }

@@ -104,7 +104,15 @@ impl Register {
             ProbeError::new("no_room", message)
         };
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(unwritable)?);
-        let mut answer = http::open(url, self.ca_bundle.as_deref(), FILE_MAX, DOWNLOAD_MAX).await?;
+        let request = http::Request {
+            url,
+            ca_bundle: self.ca_bundle.as_deref(),
+            body_max: FILE_MAX,
+            accept: "*/*",
+            known: None,
+            token: None,
+        };
+        let mut answer = http::open(request, DOWNLOAD_MAX).await?;
         if answer.status != 200 {
             let message = format!("{url} answered {}", answer.status);
             return Err(ProbeError::new("bad_answer", message));

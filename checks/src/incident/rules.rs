@@ -108,18 +108,33 @@ pub const CUSTOMERS: &str = "customers";
 impl Rules {
     /// Who is to be told of an incident, each once, by the earliest time that a rule gives; the next first.
     pub fn duties(&self, opened: &Opened, customers: &Customers) -> Vec<Duty> {
-        let mut duties: Vec<Duty> = Vec::new();
-        for rule in self.rule.iter().filter(|rule| rule.applies(opened)) {
-            for duty in self.of_rule(rule, opened.aware, customers) {
-                match duties.iter_mut().find(|known| known.to == duty.to) {
-                    Some(known) if sooner(&duty, known) => *known = duty,
-                    Some(_) => {}
-                    None => duties.push(duty),
-                }
-            }
-        }
-        duties.sort_by_key(|duty| (duty.due.is_none(), duty.due));
-        duties
+        soonest(self.all(opened, customers))
+    }
+
+    /// Who is to be told of an incident that is `now` wider than it was `before`: of each, what is known and whom it touches.
+    /// What a rule asked for already it does not ask for again.
+    pub fn widened(&self, before: (&Opened, &Customers), now: (&Opened, &Customers)) -> Vec<Duty> {
+        let known: BTreeSet<(String, String)> =
+            self.all(before.0, before.1).into_iter().map(|duty| (duty.rule, duty.to)).collect();
+        let new = self.all(now.0, now.1).into_iter();
+        soonest(new.filter(|duty| !known.contains(&(duty.rule.clone(), duty.to.clone()))).collect())
+    }
+
+    /// The customers among whom these are to be told, with the hours that each was given.
+    pub fn touched(&self, duties: &[Duty]) -> Customers {
+        let of_customer = |duty: &&Duty| {
+            let rule = self.rule(&duty.rule);
+            rule.is_some_and(|rule| {
+                rule.to == CUSTOMERS && rule.otherwise.as_ref() != Some(&duty.to)
+            })
+        };
+        duties.iter().filter(of_customer).map(|duty| (duty.to.clone(), duty.hours)).collect()
+    }
+
+    /// What each rule asks for.
+    fn all(&self, opened: &Opened, customers: &Customers) -> Vec<Duty> {
+        let rules = self.rule.iter().filter(|rule| rule.applies(opened));
+        rules.flat_map(|rule| self.of_rule(rule, opened.aware, customers)).collect()
     }
 
     fn of_rule(&self, rule: &Rule, aware: Timestamp, customers: &Customers) -> Vec<Duty> {
@@ -128,6 +143,7 @@ impl Rules {
             rule: rule.id.clone(),
             due: self.due(rule.within, hours, aware),
             hours,
+            aware: None,
             done: None,
         };
         match (rule.to.as_str(), &rule.otherwise) {
@@ -171,8 +187,18 @@ impl Rule {
     }
 }
 
-fn sooner(a: &Duty, b: &Duty) -> bool {
-    (a.due.is_none(), a.due) < (b.due.is_none(), b.due)
+/// Each who is to be told once, by the earliest time; the next first.
+fn soonest(all: Vec<Duty>) -> Vec<Duty> {
+    let mut duties: Vec<Duty> = Vec::new();
+    for duty in all {
+        match duties.iter_mut().find(|known| known.to == duty.to) {
+            Some(known) if duty.sooner(known) => *known = duty,
+            Some(_) => {}
+            None => duties.push(duty),
+        }
+    }
+    duties.sort_by_key(|duty| (duty.due.is_none(), duty.due));
+    duties
 }
 
 impl TryFrom<String> for Within {

@@ -29,7 +29,7 @@ fn incident(opened: Opened, customers: &[(&str, Option<u32>)]) -> Incident {
     let duties = data::incidents().duties(&opened, &customers);
     let by = "ada".parse().expect("an id");
     let opened = Opened { duties, ..opened };
-    Incident { by, at: opened.aware, opened, records: vec![1], closed: None }
+    Incident { by, at: opened.aware, opened, records: vec![1], widened: Vec::new(), closed: None }
 }
 
 /// Who is told by when, as a line each.
@@ -358,6 +358,78 @@ fn who_was_told_or_need_not_be_is_told_no_more_and_the_rest_still_is() {
     assert_eq!(found(&incident, late).0, Status::Pass, "everybody who must be told was");
     let explained = explain(&incident);
     assert!(explained.contains("ico: not needed, ada says: encrypted"), "{explained}");
+}
+
+#[test]
+fn what_turns_out_later_is_drawn_from_the_rules_that_did_not_ask_before() {
+    use Role::{Controller, Processor};
+    let customers = |all: &[(&str, Option<u32>)]| -> Customers {
+        all.iter().map(|(name, hours)| ((*name).to_owned(), *hours)).collect()
+    };
+    let later = "2026-11-25T09:00:00Z";
+    let leeds: &[(&str, Option<u32>)] = &[("Leeds", Some(24))];
+    let both: &[(&str, Option<u32>)] = &[("Leeds", Some(24)), ("York", None)];
+    let of = |kinds: &[&str], roles: &[Role], aware| opened(kinds, Stage::Actual, roles, aware);
+    for (before, now, expected, why) in [
+        (
+            (of(&["personal-data"], &[Controller], AWARE), leeds),
+            (of(&["personal-data", "nis"], &[Controller], later), leeds),
+            &["ico-nis 2026-11-28T09:00:00Z", "ncsc advised"][..],
+            "another kind: the toolkit's tool and the customer were to be told by the same rules before",
+        ),
+        (
+            (of(&["security"], &[], AWARE), leeds),
+            (of(&["security"], &[], later), both),
+            &["York 2026-11-25T10:00:00Z"],
+            "another customer",
+        ),
+        (
+            (of(&["personal-data"], &[Controller], AWARE), leeds),
+            (of(&["personal-data"], &[Controller, Processor], later), leeds),
+            &["Leeds 2026-11-26T09:00:00Z"],
+            "other data, of which we are the processor: the customer is the controller, by another rule",
+        ),
+        (
+            (of(&["device"], &[], AWARE), leeds),
+            (of(&["device", "device-public-health"], &[], later), leeds),
+            &["mhra 2026-11-28T00:00:00Z"],
+            "a kind with a sooner end",
+        ),
+        (
+            (of(&["nis"], &[], AWARE), leeds),
+            (of(&["nis", "security"], &[], later), leeds),
+            &[],
+            "a kind that asks for nothing more",
+        ),
+    ] {
+        let (known, touched) = (customers(before.1), customers(now.1));
+        let drawn = data::incidents().widened((&before.0, &known), (&now.0, &touched));
+        let due = |duty: &Duty| duty.due.map_or("advised".to_owned(), |due| due.to_string());
+        let lines: Vec<String> = drawn.iter().map(|d| format!("{} {}", d.to, due(d))).collect();
+        assert_eq!(lines, expected, "{why}");
+        let rules = data::incidents();
+        let own = rules.touched(&rules.duties(&before.0, &known));
+        assert_eq!(own, known, "the customers are known from who is to be told");
+    }
+}
+
+#[test]
+fn customers_with_clocks_of_their_own_are_findings_of_their_own() {
+    let mut late = incident(opened(&["security"], Stage::Actual, &[], AWARE), &[("Leeds", None)]);
+    let own = Duty {
+        to: "York".to_owned(),
+        due: Some(at("2026-11-20T21:00:00Z")),
+        aware: Some(at("2026-11-20T20:00:00Z")),
+        ..late.opened.duties[0].clone()
+    };
+    late.opened.duties.push(own);
+    let (status, all) = found(&late, "2026-11-20T20:30:00Z");
+    assert_eq!(status, Status::Fail);
+    let later = "customers immediately from Fri 20 Nov 2026 20:00 GMT";
+    assert_eq!(
+        all,
+        [&format!("notice_due {later} critical"), "notice_overdue customers immediately critical"]
+    );
 }
 
 #[test]

@@ -65,6 +65,13 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
+impl Validators {
+    /// Whether there are none, so that nothing is known again.
+    pub fn is_none(&self) -> bool {
+        *self == Validators::default()
+    }
+}
+
 /// An answer whose body is still to be read.
 #[derive(Debug)]
 pub struct Answering {
@@ -106,7 +113,7 @@ pub async fn get(url: &Url, ca_bundle: Option<&Path>) -> Result<Answer, Reason> 
 
 /// Fetches the whole of what is asked for.
 pub async fn fetch(request: Request<'_>) -> Result<Answer, Reason> {
-    let mut answering = ask(request, TOTAL_MAX).await?;
+    let mut answering = open(request, TOTAL_MAX).await?;
     let mut body = Vec::new();
     while let Some(chunk) = answering.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -115,17 +122,8 @@ pub async fn fetch(request: Request<'_>) -> Result<Answer, Reason> {
     Ok(Answer { status, url, body, content_type, validators })
 }
 
-/// Asks for `url` and returns once the headers are there; at most `body_max` bytes can then be read, `within` that time.
-pub async fn open(
-    url: &Url,
-    ca_bundle: Option<&Path>,
-    body_max: u64,
-    within: Duration,
-) -> Result<Answering, Reason> {
-    ask(Request { url, ca_bundle, body_max, accept: "*/*", known: None, token: None }, within).await
-}
-
-async fn ask(request: Request<'_>, within: Duration) -> Result<Answering, Reason> {
+/// Asks, and returns once the headers are there; the body can then be read, `within` that time.
+pub async fn open(request: Request<'_>, within: Duration) -> Result<Answering, Reason> {
     let Request { url, ca_bundle, body_max, accept, known, token } = request;
     let client = client(is_loopback(url), ca_bundle.map(Path::to_path_buf), within).await?;
     let asked = url.to_string();

@@ -184,7 +184,7 @@ pub fn kept(reason: Reason, url: &str, status: u16, body: &[u8]) -> ProbeError {
 }
 
 /// Waits until this host may be asked again, whichever check asks.
-async fn wait_for_turn(url: &Url) {
+pub async fn wait_for_turn(url: &Url) {
     static NEXT: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
     let host = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
     let turn = {

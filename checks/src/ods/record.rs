@@ -10,43 +10,46 @@ use crate::look::json;
 /// What of a record is judged, as it stands there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
-    pub(super) code: Code,
-    pub(super) name: String,
-    pub(super) status: String,
+pub(crate) struct Record {
+    pub(crate) code: Code,
+    pub(crate) name: String,
+    pub(crate) status: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_change: Option<String>,
+    pub(crate) last_change: Option<String>,
     /// The dates that have an end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) ends: Vec<End>,
+    pub(crate) ends: Vec<End>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) successors: Vec<Successor>,
+    pub(crate) successors: Vec<Successor>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct End {
+pub(crate) struct End {
     /// `Legal` or `Operational`.
-    pub(super) which: String,
-    pub(super) on: String,
+    pub(crate) which: String,
+    pub(crate) on: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Successor {
-    pub(super) code: Code,
+pub(crate) struct Successor {
+    pub(crate) code: Code,
+    /// The day from which it is the successor in law, as it stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) legal: Option<String>,
 }
 
 /// Whether an organisation is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     Active,
     Inactive,
 }
 
 impl Record {
     /// What the status says, if it is a word that is known.
-    pub(super) fn standing(&self) -> Result<Standing, Reason> {
+    pub(crate) fn standing(&self) -> Result<Standing, Reason> {
         match self.status.to_ascii_lowercase().as_str() {
             "active" => Ok(Standing::Active),
             "inactive" => Ok(Standing::Inactive),
@@ -60,7 +63,7 @@ impl Record {
 }
 
 /// Reads the record of `code` from what `shown` gave.
-pub(super) fn read(bytes: &[u8], shown: &str, code: &Code) -> Result<Record, Reason> {
+pub(crate) fn read(bytes: &[u8], shown: &str, code: &Code) -> Result<Record, Reason> {
     let refuse = |code: &str, what: String| Reason::new(code, format!("{shown}: {what}"));
     let raw = json::read::<Envelope>(bytes, shown)?.organisation;
     if !raw.id.extension.eq_ignore_ascii_case(&code.0) {
@@ -85,7 +88,10 @@ pub(super) fn read(bytes: &[u8], shown: &str, code: &Code) -> Result<Record, Rea
                     .extension
                     .parse()
                     .map_err(|error| refuse("layout_changed", error))?;
-                successors.push(Successor { code });
+                let dates = entry.dates.map(OneOrMany::into_vec).unwrap_or_default();
+                let legal = dates.into_iter().find(|date| date.kind.eq_ignore_ascii_case("legal"));
+                let legal = legal.and_then(|date| date.start).as_ref().map(text);
+                successors.push(Successor { code, legal });
             }
             _ => {
                 let kind = cut(&entry.kind);
@@ -101,12 +107,8 @@ pub(super) fn read(bytes: &[u8], shown: &str, code: &Code) -> Result<Record, Rea
     }
     let dates = raw.dates.map(OneOrMany::into_vec).unwrap_or_default();
     let end = |date: RawDate| {
-        let on = match date.end? {
-            Value::Null => return None,
-            Value::String(text) => cut(&text),
-            other => cut(&other.to_string()),
-        };
-        Some(End { which: cut(&date.kind), on })
+        let end = date.end.filter(|end| !end.is_null())?;
+        Some(End { which: cut(&date.kind), on: text(&end) })
     };
     let ends: Vec<End> = dates.into_iter().filter_map(end).take(ENDS_MAX).collect();
     Ok(Record {
@@ -117,6 +119,14 @@ pub(super) fn read(bytes: &[u8], shown: &str, code: &Code) -> Result<Record, Rea
         ends,
         successors,
     })
+}
+
+/// A date's text; whether it is a text or a number was not seen.
+fn text(date: &Value) -> String {
+    match date {
+        Value::String(text) => cut(text),
+        other => cut(&other.to_string()),
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -154,7 +164,8 @@ struct RawId {
 struct RawDate {
     #[serde(rename = "Type")]
     kind: String,
-    /// Whether it is a text or a number was not seen.
+    #[serde(rename = "Start")]
+    start: Option<Value>,
     #[serde(rename = "End")]
     end: Option<Value>,
 }
@@ -169,6 +180,8 @@ struct RawSuccessions {
 struct RawSuccession {
     #[serde(rename = "Type")]
     kind: String,
+    #[serde(rename = "Date")]
+    dates: Option<OneOrMany<RawDate>>,
     #[serde(rename = "Target")]
     target: RawTarget,
 }

@@ -26,6 +26,8 @@ pub enum Said {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_needed: Option<String>,
     },
+    /// More is concerned than was known when it was opened.
+    Widened(Box<Widened>),
     /// It is over.
     Closed {
         /// How it ended, in that person's words.
@@ -51,6 +53,25 @@ pub struct Opened {
     /// What happened, in that person's words.
     pub what: String,
     /// Who is to be told.
+    pub duties: Vec<Duty>,
+}
+
+/// What turned out to be concerned too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Widened {
+    /// When somebody here became aware of that: the clocks of what is new run from then.
+    pub aware: Timestamp,
+    /// The kinds of incident that it is too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kinds: BTreeSet<String>,
+    /// What we are to more personal data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, Role>,
+    /// What turned out, in that person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    /// Who is to be told too, or sooner than was known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duties: Vec<Duty>,
 }
 
@@ -113,6 +134,9 @@ pub struct Duty {
     /// The hours from awareness that a contract gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<u32>,
+    /// From when the clock runs, where that is not from the incident's awareness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aware: Option<Timestamp>,
     /// That they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<Done>,
@@ -142,9 +166,24 @@ pub struct Incident {
     pub opened: Opened,
     /// The records that say so.
     pub records: Vec<u64>,
+    /// What turned out to be concerned too; whom that is to be told stands with the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub widened: Vec<Widening>,
     /// Its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
+}
+
+/// That an incident was widened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Widening {
+    /// When that was recorded.
+    pub at: Timestamp,
+    /// Who said so.
+    pub by: PersonId,
+    /// What turned out, without its duties.
+    #[serde(flatten)]
+    pub widened: Widened,
 }
 
 /// The end of an incident.
@@ -182,6 +221,33 @@ pub fn subject(number: u64) -> Subject {
     Subject::new(check, Some(number.to_string().parse().expect("a number is a plain name")))
 }
 
+impl Duty {
+    /// Whether it is due before the other: what is advised only, never is.
+    pub fn sooner(&self, other: &Duty) -> bool {
+        (self.due.is_none(), self.due) < (other.due.is_none(), other.due)
+    }
+}
+
+impl Incident {
+    /// Takes in that it was widened. Whoever was to be told keeps their clock, unless the new one ends sooner.
+    pub fn widen(&mut self, at: Timestamp, by: &PersonId, widened: &Widened) {
+        let opened = &mut self.opened;
+        opened.kinds.extend(widened.kinds.iter().cloned());
+        opened.data.extend(widened.data.iter().map(|(data, role)| (data.clone(), *role)));
+        for duty in &widened.duties {
+            let open = |known: &&mut Duty| known.done.is_none() && known.to == duty.to;
+            match opened.duties.iter_mut().find(open) {
+                Some(known) if duty.sooner(known) => *known = duty.clone(),
+                Some(_) => {}
+                None => opened.duties.push(duty.clone()),
+            }
+        }
+        opened.duties.sort_by_key(|duty| (duty.due.is_none(), duty.due));
+        let widened = Widened { duties: Vec::new(), ..widened.clone() };
+        self.widened.push(Widening { at, by: by.clone(), widened });
+    }
+}
+
 impl Incidents {
     /// The number of the next one.
     pub fn next(&self) -> u64 {
@@ -201,7 +267,8 @@ impl Incidents {
                 let opened = (**opened).clone();
                 let (by, records) = (by.clone(), vec![index]);
                 self.count = self.count.max(number);
-                self.all.insert(number, Incident { by, at, opened, records, closed: None });
+                let (widened, closed) = (Vec::new(), None);
+                self.all.insert(number, Incident { by, at, opened, records, widened, closed });
             }
             (Said::Told { to, at, not_needed }, Some(incident)) => {
                 incident.records.push(index);
@@ -209,6 +276,10 @@ impl Incidents {
                 let meant = |duty: &&mut Duty| duty.done.is_none() && to.contains(&duty.to);
                 let duties = incident.opened.duties.iter_mut().filter(meant);
                 duties.for_each(|duty| duty.done = Some(done.clone()));
+            }
+            (Said::Widened(widened), Some(incident)) => {
+                incident.records.push(index);
+                incident.widen(at, by, widened);
             }
             (Said::Closed { reason }, Some(incident)) => {
                 incident.records.push(index);
@@ -249,6 +320,7 @@ mod tests {
             rule: "r".to_owned(),
             due: None,
             hours: None,
+            aware: None,
             done: None,
         };
         Said::Opened(Box::new(Opened {
@@ -287,6 +359,66 @@ mod tests {
         assert_eq!((closed.reason.as_str(), all.open().count()), ("over", 0));
         assert_eq!(all.all[&1].records, [7, 9, 10, 11, 12]);
         assert_eq!((all.next(), subject(1).to_string().as_str()), (2, "incident/1"));
+    }
+
+    #[test]
+    fn who_is_concerned_later_has_a_clock_of_their_own_and_the_rest_keep_theirs() {
+        let second = |second| Timestamp::from_second(second).expect("in range");
+        let duty = |to: &str, due: Option<i64>, rule: &str| Duty {
+            to: to.to_owned(),
+            rule: rule.to_owned(),
+            due: due.map(second),
+            hours: None,
+            aware: Some(second(50)),
+            done: None,
+        };
+        let mut all = Incidents::default();
+        all.say((1, second(1)), 1, &ada(), &opened());
+        all.say((2, second(2)), 1, &ada(), &told("ico", 2));
+        let duties = &mut all.all.get_mut(&1).expect("open").opened.duties;
+        duties.push(duty("dspt", Some(90), "old"));
+        duties.push(duty("mhra", Some(90), "old"));
+        let widened = Widened {
+            aware: second(50),
+            kinds: ["device".to_owned()].into(),
+            data: BTreeMap::from([(DATA.to_owned(), Role::Processor)]),
+            what: Some("y".to_owned()),
+            duties: vec![
+                duty("ico", Some(95), "new"),
+                duty("dspt", Some(99), "new"),
+                duty("mhra", Some(80), "new"),
+                duty("Leeds", Some(60), "new"),
+            ],
+        };
+        let said = Said::Widened(Box::new(widened));
+        assert_eq!(all.say((3, second(55)), 2, &ada(), &said), [] as [u64; 0], "there is no 2");
+        assert_eq!(all.say((3, second(55)), 1, &ada(), &said), [1]);
+        let incident = &all.all[&1];
+        let line = |duty: &Duty| {
+            let due = duty.due.map_or("-".to_owned(), |due| due.as_second().to_string());
+            let done = if duty.done.is_some() { " done" } else { "" };
+            format!("{} {} {due}{done}", duty.to, duty.rule)
+        };
+        let lines: Vec<String> = incident.opened.duties.iter().map(line).collect();
+        let expected = [
+            "Leeds new 60",
+            "mhra new 80",
+            "dspt old 90",
+            "ico new 95",
+            "ico r - done",
+            "ncsc r -",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(incident.opened.aware, Timestamp::UNIX_EPOCH, "it is known since it was");
+        assert!(incident.opened.kinds.contains("device") && incident.opened.kinds.contains("nis"));
+        assert_eq!(incident.opened.data[DATA], Role::Processor);
+        assert_eq!((incident.records.as_slice(), incident.widened.len()), (&[1, 2, 3][..], 1));
+        assert!(incident.widened[0].widened.duties.is_empty(), "they stand once");
+        all.say((4, second(70)), 1, &ada(), &told("ico", 70));
+        let of = all.all[&1].opened.duties.iter().filter(|duty| duty.to == "ico");
+        let when: Vec<Option<i64>> =
+            of.map(|duty| duty.done.as_ref().map(|done| done.at.as_second())).collect();
+        assert_eq!(when, [Some(70), Some(2)], "what was told before was told then");
     }
 
     #[test]

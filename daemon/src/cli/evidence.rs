@@ -1,6 +1,6 @@
 //! `attestd evidence export` and `attestd evidence verify`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,7 +34,8 @@ pub(super) enum Evidence {
         /// Only this check's records
         #[arg(long, value_name = "ID")]
         check: Option<CheckId>,
-        /// Only what supports this control, such as internet-first/5: the records of all checks of the kinds that speak to it
+        /// Only what supports this control, such as internet-first/5: the records of the checks of the kinds that speak to it,
+        /// of a register those of the rows that it asks for
         #[arg(long, value_name = "FRAMEWORK/ID", conflicts_with = "check")]
         control: Option<String>,
         /// With documents, pages and certificate chains, not only their hashes
@@ -117,6 +118,14 @@ fn asked(config: &Config, name: &str) -> anyhow::Result<ControlAsked> {
         .ok_or_else(|| anyhow::anyhow!("{}", unknown_framework(framework)))?;
     let item = of.item(id).ok_or_else(|| anyhow::anyhow!("{}", unknown_control(of, id)))?;
     let kinds: BTreeSet<String> = item.by.iter().map(|by| by.kind.clone()).collect();
+    let mut rows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for kind in &kinds {
+        // A kind of which the control asks for everything once is wished whole.
+        let of = item.by.iter().filter(|by| by.kind == *kind).map(|by| by.row.clone());
+        if let Some(of) = of.collect::<Option<BTreeSet<String>>>() {
+            rows.insert(kind.clone(), of);
+        }
+    }
     let claims = || {
         let of_it = |claim: &&Assertion| claim.framework == framework && claim.claims(id);
         config.assertions.iter().filter(of_it)
@@ -140,6 +149,7 @@ fn asked(config: &Config, name: &str) -> anyhow::Result<ControlAsked> {
         title: format!("{} ({})", item.title, of.title),
         not_shown: format!("{by_say}{}", item.not_shown),
         kinds,
+        rows,
         checks,
     })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use attestd_checks::data;
 use attestd_checks::incident::{in_london, stands};
-use attestd_core::incident::{Duty, Incident, Role, Stage};
+use attestd_core::incident::{Duty, Incident, Role, Stage, Widening};
 use attestd_core::time::Clock;
 use attestd_core::{PersonId, Timestamp};
 use clap::{Args, Subcommand};
@@ -26,6 +26,11 @@ pub enum Asked {
     /// Customers are those of the claims ([[assertion]]), each with its contract's hours. The clocks run from when somebody
     /// here became aware of it. `attestd explain incident` says what is judged.
     Open(Box<Open>),
+    /// Add to an open incident what turns out to be concerned later: a kind, a customer, personal data
+    ///
+    /// Who is to be told because of it has a clock from when that was known; what was drawn up before keeps its clock, unless a
+    /// rule now ends sooner.
+    Widen(Widen),
     /// Say that somebody was told of an incident, or why they need not be
     Told(Told),
     /// List the incidents that are open
@@ -82,6 +87,31 @@ pub struct Open {
     what: String,
 }
 
+/// `attestd incident widen`.
+#[derive(Args)]
+pub struct Widen {
+    /// The incident, by its number
+    number: u64,
+    /// When somebody here became aware of that [default: now]
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    aware_at: Option<Timestamp>,
+    /// What kind it is too; again for another
+    #[arg(long)]
+    kind: Vec<String>,
+    /// What you are to the personal data that it touches too: controller or processor; again, with a name, for each set
+    #[arg(long, value_name = "[DATA=]ROLE", value_parser = role)]
+    role: Vec<(Option<String>, Role)>,
+    /// A customer that it touches too, as the claims name it; again for another
+    #[arg(long, value_name = "NAME")]
+    customer: Vec<String>,
+    /// Who says so: the id of a [[person]]
+    #[arg(long, value_name = "PERSON")]
+    by: PersonId,
+    /// What turned out, in your own words; kept apart, and in no pack that is redacted
+    #[arg(long, value_name = "TEXT")]
+    what: Option<String>,
+}
+
 /// `attestd incident told`.
 #[derive(Args)]
 pub struct Told {
@@ -110,6 +140,10 @@ pub fn run(path: &Path, asked: Asked, json: bool) -> anyhow::Result<ExitCode> {
             let Open { aware_at, kind, stage, role, customer, from, by, what } = *open;
             let (aware, kinds, roles, customers) = (aware_at, kind, role, customer);
             Wish::Open { by, aware, kinds, stage, roles, customers, from, what }
+        }
+        Asked::Widen(Widen { number, aware_at, kind, role, customer, by, what }) => {
+            let (aware, kinds, roles, customers) = (aware_at, kind, role, customer);
+            Wish::Widen { number, by, aware, kinds, roles, customers, what }
         }
         Asked::Told(Told { number, to, by, at, not_needed }) => {
             Wish::Told { number, to, by, at, not_needed }
@@ -181,6 +215,13 @@ fn in_words(IncidentView { number, incident }: &IncidentView, at: Timestamp) -> 
     for (data, role) in &opened.data {
         line(role.as_str(), &format!("of {data}"));
     }
+    for Widening { at, by, widened } in &incident.widened {
+        let what = widened.what.as_ref().map_or(String::new(), |what| format!(": {what}"));
+        let kinds = widened.kinds.iter().map(|kind| format!(" as {kind} too"));
+        let (when, kinds) = (in_london(*at), kinds.collect::<String>());
+        let aware = in_london(widened.aware);
+        line("widened", &format!("{when} by {by}{kinds}, known since {aware}{what}"));
+    }
     if let Some(closed) = &incident.closed {
         let (when, by, reason) = (in_london(closed.at), &closed.by, &closed.reason);
         line("closed", &format!("{when} by {by}: {reason}"));
@@ -222,9 +263,11 @@ fn why(duty: &Duty) -> String {
         0 => "contract: immediately\n".to_owned(),
         hours => format!("contract: {hours} h\n"),
     });
+    let since = duty.aware.map(|aware| format!("known since {}\n", in_london(aware)));
+    let since = since.unwrap_or_default();
     let Some(rule) = data::incidents().rule(&duty.rule) else { return duty.rule.clone() };
     let memory = if rule.mark == "M" { " (from memory)" } else { "" };
-    format!("{}{}{memory}\n→ {}", hours.unwrap_or_default(), rule.reference, rule.act)
+    format!("{since}{}{}{memory}\n→ {}", hours.unwrap_or_default(), rule.reference, rule.act)
 }
 
 fn kinds(incident: &Incident) -> String {

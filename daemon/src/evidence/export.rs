@@ -1,6 +1,6 @@
 //! Making a pack out of the log at rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
@@ -21,6 +21,7 @@ use super::leaf::Leaf;
 use super::manifest::{self, Manifest};
 use super::page::page;
 use super::records::Line;
+use super::rows::{Asked, Rows};
 use super::select::{Choice, Only};
 use super::story::{Document, Private, Story};
 use super::table::{link, table};
@@ -87,21 +88,21 @@ pub struct ControlAsked {
     pub not_shown: String,
     /// The kinds that speak to it.
     pub kinds: BTreeSet<String>,
+    /// The sorts of register row that it asks for, of those kinds of which it does not ask for all.
+    pub rows: BTreeMap<String, BTreeSet<String>>,
     /// The checks of those, and others that the configuration says support it.
     pub checks: BTreeSet<CheckId>,
 }
 
 impl Wish {
-    /// Whose records, where not all are wished.
-    fn only(&self) -> Option<Only> {
-        let of_check =
-            || Some(Only { checks: BTreeSet::from([self.check.clone()?]), kinds: BTreeSet::new() });
-        match &self.control {
-            Some(ControlAsked { checks, kinds, .. }) => {
-                Some(Only { checks: checks.clone(), kinds: kinds.clone() })
-            }
-            None => of_check(),
-        }
+    /// Whose records, where not all are wished; `others` are rows of a register that the control does not ask for.
+    fn only(&self, others: HashSet<u64>) -> Option<Only> {
+        let (checks, kinds) = match (&self.control, &self.check) {
+            (Some(ControlAsked { checks, kinds, .. }), _) => (checks.clone(), kinds.clone()),
+            (None, Some(check)) => (BTreeSet::from([check.clone()]), BTreeSet::new()),
+            (None, None) => return None,
+        };
+        Some(Only { checks, kinds, others })
     }
 }
 
@@ -182,12 +183,13 @@ fn write(
         // Nothing is shown of a time whose records are pruned.
         from = from.max(Text::read(source, oldest)?.leaf()?.at).min(to);
     }
-    let mut choice = Choice::new(from, to, wish.only());
+    let others = match wish.control.as_ref().filter(|control| !control.rows.is_empty()) {
+        Some(control) => others(source, size, &control.rows)?,
+        None => HashSet::new(),
+    };
+    let mut choice = Choice::new(from, to, wish.only(others));
     for index in 0..size {
-        let record = match Text::read(source, index) {
-            Err(ExportError::Read(StoreError::Pruned { .. })) => continue,
-            read => read?,
-        };
+        let Some(record) = Text::left(source, index)? else { continue };
         let leaf = record.leaf()?;
         // Of what is pruned, some is left: it is context, whatever a clock said then.
         if index >= oldest || leaf.at < from || leaf.t.is_of_log() {
@@ -229,7 +231,7 @@ fn write(
         next: selection.period.end,
         size,
         records,
-        whole: wish.only().is_none(),
+        whole: wish.check.is_none() && wish.control.is_none(),
         check: match &wish.check {
             Some(check) if !wish.redact => check.to_string(),
             _ => String::new(),
@@ -242,6 +244,17 @@ fn write(
     let texts = [page(&story, &manifest, wish.control.as_ref()), table(&story)];
     finish(source, signed, &manifest, &texts, pack)?;
     Ok(manifest)
+}
+
+/// The subjects that are rows of another sort than these: what a subject is, its runs say, and not its first record.
+fn others(source: &dyn Source, size: u64, asked: &Asked) -> Result<HashSet<u64>, ExportError> {
+    let mut rows = Rows::new(asked);
+    for index in 0..size {
+        if let Some(record) = Text::left(source, index)? {
+            rows.take(index, &record.leaf()?, record.private.as_deref());
+        }
+    }
+    Ok(rows.end())
 }
 
 /// Everything but the records and the blobs; the signed list of the files last.
@@ -286,6 +299,14 @@ impl Text {
             String::from_utf8(bytes).map_err(|error| ExportError::Record(index, error.to_string()))
         };
         Ok(Text { index, leaf: text(leaf)?, private: private.map(text).transpose()? })
+    }
+
+    /// The same, unless it is pruned.
+    fn left(source: &dyn Source, index: u64) -> Result<Option<Text>, ExportError> {
+        match Text::read(source, index) {
+            Err(ExportError::Read(StoreError::Pruned { .. })) => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     fn leaf(&self) -> Result<Leaf<'_>, ExportError> {

@@ -9,6 +9,7 @@ mod page;
 mod promises;
 mod records;
 mod replay;
+mod rows;
 mod select;
 mod stamps;
 mod story;

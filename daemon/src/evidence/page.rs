@@ -105,7 +105,14 @@ fn head(out: &mut String, manifest: &Manifest) {
 }
 
 fn of_control(out: &mut String, control: &ControlAsked) {
-    let kinds: Vec<String> = control.kinds.iter().map(|kind| text(kind)).collect();
+    let kind = |kind: &String| match control.rows.get(kind) {
+        Some(rows) => {
+            let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+            text(&format!("{kind} (rows of the kind {})", rows.join(" or ")))
+        }
+        None => text(kind),
+    };
+    let kinds: Vec<String> = control.kinds.iter().map(kind).collect();
     let _ = writeln!(
         out,
         "<h2>{} · {}</h2>\n<p>What speaks to this control: {}.</p>\n\

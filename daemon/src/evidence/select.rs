@@ -28,19 +28,22 @@ impl Selection {
     }
 }
 
-/// Whose records are chosen: those of these checks, and of all of these kinds.
+/// Whose records are chosen: those of these checks, and of all of these kinds, but for some of their subjects.
 #[derive(Debug, Clone)]
 pub(super) struct Only {
     /// The checks.
     pub checks: BTreeSet<CheckId>,
     /// The kinds.
     pub kinds: BTreeSet<String>,
+    /// The subjects that are not wished all the same, by number.
+    pub others: HashSet<u64>,
 }
 
 impl Only {
-    fn wants(&self, subject: Option<Subject>, kind: Option<&str>) -> bool {
-        subject.is_some_and(|subject| self.checks.contains(&subject.check))
-            || kind.is_some_and(|kind| self.kinds.contains(kind))
+    fn wants(&self, number: u64, subject: Option<Subject>, kind: Option<&str>) -> bool {
+        let of = subject.is_some_and(|subject| self.checks.contains(&subject.check))
+            || kind.is_some_and(|kind| self.kinds.contains(kind));
+        of && !self.others.contains(&number)
     }
 }
 
@@ -121,7 +124,7 @@ impl Choice {
         }
         if number == Some(index)
             && let Some(only) = &self.only
-            && only.wants(private.and_then(Whose::read), leaf.kind.as_deref())
+            && only.wants(index, private.and_then(Whose::read), leaf.kind.as_deref())
         {
             self.numbers.insert(index);
         }

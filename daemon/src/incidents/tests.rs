@@ -50,6 +50,23 @@ fn opening(good: &Good) -> Wish {
     }
 }
 
+/// What turned out at eleven, of the incident 1.
+const WIDER: Good = Good {
+    aware: "2026-11-22T11:00:00Z",
+    kinds: &[],
+    roles: &[],
+    customers: &[],
+    from: None,
+    what: "it is more",
+};
+
+fn widening(good: &Good) -> Wish {
+    let Wish::Open { by, aware, kinds, roles, customers, what, .. } = opening(good) else {
+        unreachable!("it opens")
+    };
+    Wish::Widen { number: 1, by, aware: Some(aware), kinds, roles, customers, what: Some(what) }
+}
+
 fn telling(number: u64, to: &[&str], at: Option<&str>, not_needed: Option<&str>) -> Wish {
     Wish::Told {
         number,
@@ -202,6 +219,72 @@ fn what_cannot_be_so_is_refused_all_at_once_with_what_was_expected() {
         ),
         (&closed, closing(1, "over"), &["incident 1 was closed by ada at"], "closed twice"),
         (
+            &none,
+            widening(&Good { kinds: &["nis"], ..WIDER }),
+            &["there is no incident 1; none is open"],
+            "none to widen",
+        ),
+        (
+            &closed,
+            widening(&Good { kinds: &["nis"], ..WIDER }),
+            &["was closed by ada"],
+            "widened when it is over",
+        ),
+        (&open, widening(&WIDER), &["as wide already: name a --kind"], "nothing more"),
+        (
+            &open,
+            widening(&Good { kinds: &["personal-data"], customers: &["Leeds"], ..WIDER }),
+            &["as wide already"],
+            "what was known",
+        ),
+        (
+            &open,
+            widening(&Good { roles: &[(None, Role::Controller)], ..WIDER }),
+            &["as wide already"],
+            "data that was known",
+        ),
+        (
+            &open,
+            widening(&Good { roles: &[(None, Role::Processor)], ..WIDER }),
+            &["\"data\" has two roles"],
+            "another role of the same data",
+        ),
+        (
+            &open,
+            widening(&Good { aware: "2026-11-22T08:59:59Z", kinds: &["nis"], ..WIDER }),
+            &["before anybody here was aware of the incident", "open another"],
+            "known before the incident was",
+        ),
+        (
+            &open,
+            widening(&Good {
+                aware: "2026-11-23T00:00:00Z",
+                kinds: &["nsi"],
+                customers: &["Leed"],
+                what: " ",
+                ..WIDER
+            }),
+            &[
+                "in the future",
+                "did you mean `nis`?",
+                "did you mean `Leeds`?",
+                "--what is 1 to 500",
+            ],
+            "all at once",
+        ),
+        (
+            &after(&[opening(&Good { kinds: &["nis"], roles: &[], ..GOOD })]),
+            widening(&Good { kinds: &["personal-data"], ..WIDER }),
+            &["say what you are to the data"],
+            "personal data without a role",
+        ),
+        (
+            &after(&[opening(&Good { kinds: &["nis"], roles: &[], ..GOOD })]),
+            widening(&Good { roles: &[(None, Role::Processor)], ..WIDER }),
+            &["--role is of personal data"],
+            "a role where it says nothing",
+        ),
+        (
             &closed,
             telling(1, &["people"], None, None),
             &["was closed by ada"],
@@ -246,6 +329,98 @@ fn whom_it_touches_and_who_told_us_decide_whom_we_tell() {
         [pair("York", "they told us"), pair("Leeds", "")],
         "who told us knows (S3 clause 4: either party)"
     );
+}
+
+/// Each who is to be told: by when, since when that is known where it was later, and whether they were.
+fn stand(wishes: &[Wish]) -> Vec<String> {
+    let line = |duty: &Duty| {
+        let due = duty.due.map_or("advised".to_owned(), |due| due.to_string());
+        let later = duty.aware.map_or(String::new(), |aware| format!(" since {aware}"));
+        format!("{} {due}{later}{}", duty.to, if duty.done.is_some() { " done" } else { "" })
+    };
+    after(wishes).incidents.all[&1].opened.duties.iter().map(line).collect()
+}
+
+#[test]
+fn what_turns_out_later_has_its_own_clock_and_what_was_drawn_up_keeps_its() {
+    let first = opening(&Good { customers: &["Leeds"], ..GOOD });
+    let wider = widening(&Good { kinds: &["nis"], customers: &["York"], ..WIDER });
+    assert_eq!(
+        stand(&[first.clone(), wider]),
+        [
+            "York 2026-11-22T12:00:00Z since 2026-11-22T11:00:00Z",
+            "Leeds 2026-11-23T09:00:00Z",
+            "ico 2026-11-25T09:00:00Z",
+            "dspt 2026-11-25T09:00:00Z",
+            "ico-nis 2026-11-25T11:00:00Z since 2026-11-22T11:00:00Z",
+            "people advised",
+            "ncsc advised since 2026-11-22T11:00:00Z",
+        ]
+    );
+    let processor = || widening(&Good { roles: &[(Some("x"), Role::Processor)], ..WIDER });
+    let leeds = |wishes: &[Wish]| -> Vec<String> {
+        stand(wishes).into_iter().filter(|line| line.starts_with("Leeds")).collect()
+    };
+    assert_eq!(
+        leeds(&[first.clone(), processor()]),
+        ["Leeds 2026-11-23T09:00:00Z"],
+        "one telling serves both rules, by the sooner end"
+    );
+    assert_eq!(
+        leeds(&[first, telling(1, &["Leeds"], None, None), processor()]),
+        [
+            "Leeds 2026-11-23T09:00:00Z done",
+            "Leeds 2026-11-23T11:00:00Z since 2026-11-22T11:00:00Z"
+        ],
+        "who was told is told again, by another rule"
+    );
+    let device = Good { kinds: &["device"], roles: &[], ..GOOD };
+    let worse = widening(&Good { kinds: &["device-public-health"], ..WIDER });
+    let mhra = stand(&[opening(&device), worse]);
+    assert!(
+        mhra.contains(&"mhra 2026-11-25T00:00:00Z since 2026-11-22T11:00:00Z".to_owned()),
+        "a sooner end counts: {mhra:?}"
+    );
+}
+
+#[test]
+fn it_is_closed_when_those_were_told_who_came_later() {
+    let mut wishes = vec![
+        opening(&Good { kinds: &["complaint"], roles: &[], ..GOOD }),
+        telling(1, &["complainant"], None, None),
+    ];
+    assert_eq!(say(&after(&wishes), 1), "incident 1 is open: everybody who must be told was");
+    wishes.push(widening(&Good { kinds: &["security"], ..WIDER }));
+    let said = say(&after(&wishes), 1);
+    assert!(said.contains("2 must still be told, York first"), "all customers: {said}");
+    let refused = draw(&after(&wishes), &closing(1, "over"), &claimed(), at(NOW));
+    assert!(refused.expect_err("two are left")[0].contains("York, Leeds"));
+    wishes.push(telling(1, &["York", "Leeds"], None, None));
+    wishes.push(closing(1, "over"));
+    assert_eq!(say(&after(&wishes), 1), "incident 1 is closed by ada");
+}
+
+#[test]
+fn an_incident_is_widened_so_often_and_no_more() {
+    let mut all: Vec<(String, Option<u32>)> = (0..40).map(|n| (format!("C{n:02}"), None)).collect();
+    all.extend(claimed());
+    let claimed: Customers = all.into_iter().collect();
+    let mut state = after(&[opening(&Good { customers: &["Leeds"], ..GOOD })]);
+    let mut refused = None;
+    for n in 0..40 {
+        let Wish::Widen { by, aware, .. } = widening(&WIDER) else { unreachable!("it widens") };
+        let (customers, kinds, roles) = (vec![format!("C{n:02}")], Vec::new(), Vec::new());
+        let wish = Wish::Widen { number: 1, by, aware, kinds, roles, customers, what: None };
+        match draw(&state, &wish, &claimed, at(NOW)) {
+            Ok((_, Act::Incident { number, said })) => {
+                state.incidents.say((n, at(NOW)), number, &ada(), &said);
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(wrong) => refused = refused.or(Some((n, wrong.join("; ")))),
+        }
+    }
+    let (times, why) = refused.expect("it has a limit");
+    assert!(times == 30 && why.contains("widened 30 times at most"), "{times}: {why}");
 }
 
 #[test]

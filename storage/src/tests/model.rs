@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::store::{indexes, state};
 use crate::testing::{
     acted, at, attested, closed, configured, draft, opened, query, run, same, silence, stamped,
-    start, take, ticked, told, wait,
+    start, take, ticked, told, wait, widened,
 };
 use crate::{MemoryStore, SledStore};
 
@@ -122,8 +122,8 @@ impl Pair {
             Act::Stamp => self.commit(&stamped(n)),
             Act::Incident(what) => {
                 let next = state(&self.memory).incidents.next();
-                let number = next.saturating_sub(u64::from(what / 3)).max(1);
-                let said = [opened, told, closed][usize::from(what % 3)];
+                let number = next.saturating_sub(u64::from(what / 4)).max(1);
+                let said = [opened, told, widened, closed][usize::from(what % 4)];
                 self.commit(&acted(&format!("incident/{number}"), n, said(number)));
             }
             Act::Configure(both) => {

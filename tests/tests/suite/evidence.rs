@@ -50,6 +50,8 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
         (&["--include-blobs"], "documents"),
         (&["--check", "policies"], "one"),
         (&["--control", "internet-first/2"], "control"),
+        (&["--control", "caf-4.0/B2.d"], "rows"),
+        (&["--redact", "--control", "caf-4.0/B2.d"], "redacted-rows"),
         (&["--redact"], "redacted"),
         (&["--redact", "--check", "certificate-files"], "redacted-one"),
     ] {
@@ -58,6 +60,11 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
         let asked = ["--key", &key, "--witness", "witness"];
         for part in ["integrity", "authenticity", "witnessed", "complete"] {
             assert_eq!(word(at, &asked, out, part), (Some(0), "holds".to_owned()), "{out}: {part}");
+        }
+        if cfg!(feature = "real-parts") {
+            let (pack, key) = (supplier.file(out), Some(key.parse().expect("a key")));
+            let ask = Ask { key, witness: Some(supplier.file("witness")) };
+            assert_eq!(words(&verify(&pack, &ask)), script::verify(&pack, &ask), "{out}");
         }
         let replayed =
             if out.contains("redacted") { (Some(3), "in_part") } else { (Some(0), "holds") };
@@ -80,6 +87,13 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
         "documents that no check names",
     ] {
         assert!(page.contains(part), "{part} is not in the page");
+    }
+    let (page, rows) = (read("rows/index.html"), read("rows/register.csv"));
+    assert!(
+        rows.contains("accounts") && page.contains("obligation (rows of the kind access_audit)")
+    );
+    for other in ["toolkit-audit", "restore", "early-warning", "old-portal", "incident-response"] {
+        assert!(!rows.contains(other) && !page.contains(other), "{other} is no such row: {rows}");
     }
     for (control, says) in [
         ("internet-first", "FRAMEWORK/ID"),

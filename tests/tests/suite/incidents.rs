@@ -289,6 +289,59 @@ async fn a_deadline_is_critical_two_days_before_and_over_at_the_instant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_turns_out_later_is_told_with_a_clock_of_its_own_over_a_restart() {
+    let friday: Timestamp = FRIDAY.parse().expect("a timestamp");
+    let (clock, store) = (Arc::new(SimClock::new(friday)), Arc::new(MemoryStore::new()));
+    let life = Life::begin(&clock, &store).await;
+    let Wish::Open { by, aware, kinds, stage, roles, from, what, .. } = stolen(FRIDAY) else {
+        unreachable!("it opens")
+    };
+    let customers = vec!["Leeds".to_owned()];
+    life.say(Wish::Open { by, aware, kinds, stage, roles, customers, from, what })
+        .await
+        .expect("recorded");
+    life.told(&["Leeds", "dspt", "ico"]).await;
+    tokio::time::sleep(HOUR * 10).await;
+    let wider = Wish::Widen {
+        number: 1,
+        by: ada(),
+        aware: Some(friday + HOUR * 9),
+        kinds: vec!["nis".to_owned()],
+        roles: Vec::new(),
+        customers: vec!["York".to_owned()],
+        what: None,
+    };
+    let said = life.say(wider.clone()).await.expect("recorded");
+    assert!(said.contains("2 must still be told, York first"), "{said}");
+    let refused = life.say(wider).await.expect_err("it is so already");
+    assert!(refused.contains("as wide already"), "{refused}");
+    tokio::time::sleep(HOUR).await;
+    let due = |hours: u32| Some(friday + HOUR * hours);
+    assert_eq!(subject(&store, "incident/1"), Some((Status::Warn, due(33))), "York's 24 hours");
+    life.end().await;
+    let life = Life::begin(&clock, &store).await;
+    tokio::time::sleep(HOUR * 23).await;
+    assert_eq!(subject(&store, "incident/1"), Some((Status::Fail, due(33))));
+    life.told(&["York"]).await;
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(subject(&store, "incident/1"), Some((Status::Warn, due(81))), "the NIS 72 hours");
+    life.told(&["ico-nis"]).await;
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(subject(&store, "incident/1"), Some((Status::Pass, None)));
+    life.end().await;
+    let told = story(&store, friday);
+    let part = "customers within 24 h from Sat 21 Nov 2026 03:00 GMT";
+    for (minute, event) in [
+        (10 * 60, format!("opened notice_due {part}")),
+        (10 * 60, "opened notice_due ico-nis".to_owned()),
+        (33 * 60, format!("opened notice_overdue {part}")),
+        (34 * 60, format!("resolved notice_overdue {part}")),
+    ] {
+        assert!(told.contains(&(minute, event.clone())), "{minute} {event}: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_who_open_incidents_at_once_get_a_number_each() {
     let friday: Timestamp = FRIDAY.parse().expect("a timestamp");
     let (clock, store) = (Arc::new(SimClock::new(friday)), Arc::new(MemoryStore::new()));
@@ -357,6 +410,23 @@ fn an_incident_is_opened_told_and_closed_and_stands_in_history_and_pack() {
     ] {
         assert!(shown.contains(word), "{word} is not in {shown}");
     }
+    let later = (wait::now() - jiff::SignedDuration::from_hours(2)).to_string();
+    let widen = ["incident", "widen", "1", "--by", "sam-deputy", "--aware-at", &later];
+    let widened = say(
+        &supplier,
+        &[&widen[..], &["--kind", "device", "--what", "a Smith device was in the bag"]].concat(),
+    );
+    assert_eq!((widened.code, widened.err.as_str()), (Some(0), ""), "{}", widened.out);
+    assert!(widened.out.starts_with("incident 1 is open: 5 must still be told, Example North"));
+    let nothing = say(&supplier, &[&widen[..], &["--kind", "device"]].concat());
+    assert!(nothing.code == Some(1) && nothing.err.contains("as wide already"), "{nothing:?}");
+    let shown = say(&supplier, &["incident", "show", "1"]).out;
+    for word in ["widened", "by sam-deputy as device too", "a Smith device", "mhra", "known since"]
+    {
+        assert!(shown.contains(word), "{word} is not in {shown}");
+    }
+    let mhra = ["incident", "told", "1", "mhra", "--by", "sam-deputy"];
+    assert_eq!(say(&supplier, &mhra).code, Some(0));
     let told = ["incident", "told", "1", TRUST, "ico", "dspt", "--by", "sam-deputy"];
     let told = say(&supplier, &told);
     assert!(told.out.contains("1 must still be told, ico-nis first"), "{told:?}");
@@ -389,6 +459,8 @@ fn an_incident_is_opened_told_and_closed_and_stands_in_history_and_pack() {
     let history = say(&supplier, &["history", "incident/1"]).out;
     for word in [
         "opened incident 1",
+        "sam-deputy widened incident 1",
+        "is device too",
         "told Example North NHS Trust, ico, dspt",
         "no user noticed",
         "closed incident 1",
@@ -400,7 +472,12 @@ fn an_incident_is_opened_told_and_closed_and_stands_in_history_and_pack() {
     let export = say(&supplier, &["evidence", "export", pack.to_str().expect("text")]);
     assert_eq!(export.code, Some(0), "{}", export.err);
     let page = std::fs::read_to_string(supplier.file("pack/index.html")).expect("a page");
-    for word in ["opened incident 1", "told Example North NHS Trust", "closed incident 1"] {
+    for word in [
+        "opened incident 1",
+        "widened incident 1",
+        "told Example North NHS Trust",
+        "closed incident 1",
+    ] {
         assert!(page.contains(word), "{word} is not in the page");
     }
     let verified = say(&supplier, &["evidence", "verify", "--replay", "pack"]);
@@ -416,7 +493,10 @@ fn an_incident_is_opened_told_and_closed_and_stands_in_history_and_pack() {
     assert!(daemon.end(LONG).success());
     let records = log::read(&supplier.file("state")).records;
     let acts = records.iter().filter(|record| matches!(record, Record::Acted(_))).count();
-    assert_eq!(acts, 4, "opened, told, not needed, closed; what was refused is in no record");
+    assert_eq!(
+        acts, 6,
+        "opened, widened, told twice, not needed, closed; what was refused is in no record"
+    );
     let reduced = records.iter().filter_map(Record::events).flat_map(|(_, _, _, events)| events);
     let reduced = reduced.filter(|event| event.finding.key.code.0 == "coverage_reduced");
     assert_eq!(reduced.count(), 0, "what is over has not left");
@@ -461,6 +541,14 @@ fn what_no_incident_can_be_is_refused_by_the_command_line() {
         (
             say(&supplier, &["incident", "told", "1", "ico", "--by", "alex-owner"]),
             "there is no incident 1; none is open",
+        ),
+        (
+            say(&supplier, &["incident", "widen", "1", "--kind", "nis", "--by", "alex-owner"]),
+            "there is no incident 1; none is open",
+        ),
+        (
+            say(&supplier, &["incident", "widen", "1", "--role", "owner", "--by", "alex-owner"]),
+            "expected controller or processor",
         ),
         (
             say(&supplier, &["incident", "close", "9", "--by", "alex-owner", "--reason", "x"]),

@@ -6,7 +6,7 @@ use attestd_core::act::{Act, Approval, Matcher, Silence};
 use attestd_core::alert::{Alert, Alerts, Phase, Told};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Only, Route, Takes};
 use attestd_core::finding::FindingKey;
-use attestd_core::incident::{self, Duty, Opened, Role, Stage};
+use attestd_core::incident::{self, Duty, Opened, Role, Stage, Widened};
 use attestd_core::observation::Standing;
 use attestd_core::record::{
     Accepted, Acted, Attested, Configured, Digested, Discarded, Erased, Missed, Pruned, Record,
@@ -256,9 +256,16 @@ fn act() -> BoxedStrategy<Act> {
         },
     );
     let incident = (any::<u64>(), timestamp(), ".{0,30}").prop_map(|(number, at, text)| {
-        let said = match number % 3 {
+        let said = match number % 4 {
             0 => incident::Said::Told { to: vec![text.clone()], at, not_needed: Some(text) },
             1 => incident::Said::Closed { reason: text },
+            2 => incident::Said::Widened(Box::new(Widened {
+                aware: at,
+                kinds: [text.clone()].into(),
+                data: BTreeMap::from([(text.clone(), Role::Controller)]),
+                what: Some(text),
+                duties: Vec::new(),
+            })),
             _ => incident::Said::Opened(Box::new(Opened {
                 aware: at,
                 kinds: [text.clone()].into(),
@@ -271,6 +278,7 @@ fn act() -> BoxedStrategy<Act> {
                     rule: "r".to_owned(),
                     due: Some(at),
                     hours: Some(24),
+                    aware: Some(at),
                     done: None,
                 }],
             })),

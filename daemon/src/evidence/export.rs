@@ -62,8 +62,8 @@ pub struct Wish {
     pub from: Timestamp,
     /// Until before this one.
     pub to: Timestamp,
-    /// Of this check only.
-    pub check: Option<CheckId>,
+    /// Of these checks only; of all where none is named.
+    pub checks: BTreeSet<CheckId>,
     /// Of what supports this control only.
     pub control: Option<ControlAsked>,
     /// Without private parts: no hosts, no names, nothing in words.
@@ -94,13 +94,12 @@ pub struct ControlAsked {
 impl Wish {
     /// Whose records, where not all are wished.
     fn only(&self) -> Option<Only> {
-        let of_check =
-            || Some(Only { checks: BTreeSet::from([self.check.clone()?]), kinds: BTreeSet::new() });
         match &self.control {
             Some(ControlAsked { checks, kinds, .. }) => {
                 Some(Only { checks: checks.clone(), kinds: kinds.clone() })
             }
-            None => of_check(),
+            None if self.checks.is_empty() => None,
+            None => Some(Only { checks: self.checks.clone(), kinds: BTreeSet::new() }),
         }
     }
 }
@@ -132,6 +131,9 @@ pub enum ExportError {
     /// A record that this release does not know.
     #[error("record {0} is none that this release knows: {1}")]
     Record(u64, String),
+    /// A pack without it would seem to say that it was never troubled.
+    #[error("no record is of a check {0}")]
+    NoSuch(CheckId),
     /// The key did not sign.
     #[error("the pack cannot be signed: {0:#}")]
     Seal(anyhow::Error),
@@ -194,6 +196,9 @@ fn write(
             choice.take(index, &leaf, record.private.as_deref());
         }
     }
+    if let Some(check) = wish.checks.iter().find(|check| !choice.has_met(check)) {
+        return Err(ExportError::NoSuch(check.clone()));
+    }
     let selection = choice.end(size);
     let mut story = Story::new(from, to, selection.period.start, wish.documents);
     let mut told = Telling { source, wish, blobs: BTreeMap::new() };
@@ -230,9 +235,9 @@ fn write(
         size,
         records,
         whole: wish.only().is_none(),
-        check: match &wish.check {
-            Some(check) if !wish.redact => check.to_string(),
-            _ => String::new(),
+        check: match wish.redact {
+            true => String::new(),
+            false => named(&wish.checks),
         },
         control: wish.control.as_ref().map(|control| control.name.clone()).unwrap_or_default(),
         redacted: wish.redact,
@@ -361,6 +366,12 @@ impl Telling<'_> {
         self.blobs.insert(sha256.to_owned(), found);
         Some(found)
     }
+}
+
+/// These checks in words.
+fn named(checks: &BTreeSet<CheckId>) -> String {
+    let checks: Vec<&str> = checks.iter().map(CheckId::as_str).collect();
+    checks.join(", ")
 }
 
 /// Every hash that stands in facts, as a value or as a key.

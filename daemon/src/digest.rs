@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
+use attestd_core::ending::{in_words, last_day};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Route};
-use attestd_core::obligation::{end_of, today};
+use attestd_core::obligation::end_of;
 use attestd_core::state::{State, SubjectState};
 use attestd_core::text::plain;
 use attestd_core::time::after;
@@ -243,9 +244,7 @@ fn ends(state: &State, person: &PersonId, now: Timestamp) -> Vec<Row> {
 }
 
 fn on(what: &str, at: Timestamp) -> String {
-    // What ends with a day ends as the next one begins.
-    let day = today(at.checked_sub(std::time::Duration::from_nanos(1)).unwrap_or(at));
-    format!("{what} {}", day.strftime("%-d %B %Y"))
+    format!("{what} {}", in_words(last_day(at)))
 }
 
 /// How many of what there are.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestd_core::ending::{last_day, whole_day};
 use attestd_core::incident::{Duty, Incident, Widening};
-use attestd_core::obligation::london;
+use attestd_core::obligation::{end_of, london};
 use attestd_core::{
     BadEvidence, BoxFuture, Check, CheckKind, Component, Evidence, Finding, FindingSpec, Judgement,
     Look, Means, Nature, ProbeError, Severity, Target, Timestamp,
@@ -168,12 +169,12 @@ fn finding(duties: &[&Duty], now: Timestamp) -> Finding {
     };
     let finding = match duties[0].due {
         None => ADVISED.finding(),
-        Some(due) if now > due => OVERDUE.finding().with("due", in_london(due)),
+        Some(due) if now > due => OVERDUE.finding().with("due", until(due)),
         Some(due) => {
             let reached = leads().into_iter().filter(|(hours, _)| before(due, *hours) <= now);
             let severity = reached.map(|(_, severity)| severity).max();
             let severity = severity.unwrap_or(Severity::Notice);
-            DUE.finding().severity(severity).with("due", in_london(due))
+            DUE.finding().severity(severity).with("due", until(due))
         }
     };
     finding.with("who", who(duties)).with("do", act).with("reference", reference)
@@ -240,6 +241,12 @@ fn kinds(incident: &Incident) -> String {
     format!("{}; {}", kinds.join(", "), incident.opened.stage.as_str())
 }
 
+/// By when somebody is to be told, as people in London say it: with its time, or as a whole day.
+pub fn until(due: Timestamp) -> String {
+    let day = last_day(due);
+    if end_of(day) == Some(due) { whole_day(day) } else { in_london(due) }
+}
+
 /// An instant as people in London say it.
 pub fn in_london(at: Timestamp) -> String {
     at.to_zoned(london()).strftime("%a %-d %b %Y %H:%M %Z").to_string()
@@ -271,7 +278,7 @@ pub fn stands(duty: &Duty) -> String {
             Some(why) => format!("not needed, {} says: {why}", done.by),
             None => format!("told on {} by {}", in_london(done.at), done.by),
         },
-        (None, Some(due)) => format!("to be told by {}", in_london(due)),
+        (None, Some(due)) => format!("to be told by {}", until(due)),
         (None, None) => "advised".to_owned(),
     }
 }

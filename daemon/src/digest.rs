@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
 use attestd_core::check::sha256_hex;
+use attestd_core::ending::{in_words, last_day};
 use attestd_core::event::{Addressed, AlertEvent, Change, Labels, Route};
-use attestd_core::obligation::{end_of, today};
+use attestd_core::obligation::end_of;
 use attestd_core::state::{Digest, State, SubjectState};
 use attestd_core::text::plain;
 use attestd_core::time::{after, between};
@@ -136,14 +137,21 @@ pub fn events(
     rows.into_iter().filter_map(event).collect()
 }
 
-/// Whether a digest is worth a mail of its own, or goes with one: each Monday would be fifty mails a year that say what the
-/// last one said. A duty that comes within the 90 days is read of within four weeks, and has its reminders besides.
-pub fn is_news(state: &State, person: &PersonId, event: &AlertEvent, due: Timestamp) -> bool {
-    let Some(last) = state.digests.last.get(person) else { return true };
-    let waiting = |to: &Addressed| state.outbox.0.get(&to.destination).map(|of| of.waiting.len());
-    let goes_along = event.to.iter().filter_map(waiting).any(|waiting| waiting > 0);
-    let (now, since) = (Digest::of(event, due), between(last.at, due));
-    goes_along || !now.troubles.is_subset(&last.troubles) || since > QUIET_MAX
+/// Whether a digest says enough that the `last` one did not: each Monday would be fifty mails a year that say the same. A duty
+/// that comes within the 90 days is read of within four weeks, and has its reminders besides.
+pub fn is_news(last: Option<&Digest>, now: &Digest) -> bool {
+    last.is_none_or(|last| {
+        !now.troubles.is_subset(&last.troubles) || between(last.at, now.at) > QUIET_MAX
+    })
+}
+
+/// Whether a mail goes anyhow, in which it stands without being one more.
+pub fn goes_along(state: &State, event: &AlertEvent) -> bool {
+    let waits = |to: &Addressed| {
+        let queue = state.outbox.0.get(&to.destination);
+        queue.is_some_and(|queue| !queue.waiting.is_empty())
+    };
+    event.to.iter().any(waits)
 }
 
 /// A line.
@@ -290,9 +298,7 @@ fn ends(state: &State, person: &PersonId, now: Timestamp) -> Vec<Row> {
 }
 
 fn on(what: &str, at: Timestamp) -> String {
-    // What ends with a day ends as the next one begins.
-    let day = today(at.checked_sub(std::time::Duration::from_nanos(1)).unwrap_or(at));
-    format!("{what} {}", day.strftime("%-d %B %Y"))
+    format!("{what} {}", in_words(last_day(at)))
 }
 
 /// How many of what there are.

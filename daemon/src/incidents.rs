@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use attestd_checks::data;
-use attestd_checks::incident::{KIND, Source, in_london, rules::Customers};
+use attestd_checks::incident::{KIND, Source, rules::Customers, until};
 use attestd_core::act::Act;
 use attestd_core::incident::{
     self, DATA, Done, Duty, Incident, Incidents, OPEN_MAX, Opened, Role, Said, Stage,
@@ -409,7 +409,7 @@ pub fn say(state: &State, number: u64) -> String {
     match next {
         Some((due, duty)) => {
             let must = left().filter(|duty| duty.due.is_some()).count();
-            let (to, due) = (short(&duty.to), in_london(due));
+            let (to, due) = (short(&duty.to), until(due));
             format!("incident {number} is open: {must} must still be told, {to} first, by {due}")
         }
         None => format!("incident {number} is open: everybody who must be told was"),

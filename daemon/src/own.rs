@@ -306,6 +306,11 @@ impl Conditions {
         }
     }
 
+    /// What the check sees of them.
+    pub fn evidence(&self) -> Evidence {
+        Evidence::of(&self.facts())
+    }
+
     fn facts(&self) -> Facts {
         let all = self.0.lock().expect("nothing panics while it holds this lock");
         let one = |((code, component), said): (&Which, &Said)| Fact {
@@ -403,7 +408,7 @@ impl Check for Own {
     }
 
     fn probe<'a>(&'a self, _: Look<'a>) -> BoxFuture<'a, Result<Evidence, ProbeError>> {
-        Box::pin(std::future::ready(Ok(Evidence::of(&self.conditions.facts()))))
+        Box::pin(std::future::ready(Ok(self.conditions.evidence())))
     }
 
     fn judge(&self, evidence: &Evidence, now: Timestamp) -> Result<Judgement, BadEvidence> {

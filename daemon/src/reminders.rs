@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use attestd_checks::data::working_days;
 use attestd_core::act::Silence;
+use attestd_core::ending::last_day;
 use attestd_core::obligation::{days_until, tier, today};
 use attestd_core::state::State;
 use attestd_core::{Date, Finding, FindingSpec, Means, Severity, Timestamp};
@@ -53,7 +54,7 @@ pub fn follow(conditions: &Conditions, state: &State, now: Timestamp) -> bool {
 }
 
 fn values(silence: &Silence) -> Vec<(&'static str, String)> {
-    let due = silence.accepted.as_ref().map_or(today(silence.until), |accepted| accepted.review);
+    let due = silence.accepted.as_ref().map_or(last_day(silence.until), |accepted| accepted.review);
     let mut values = vec![
         (attestd_core::finding::FOR, silence.by.to_string()),
         ("what", silence.of.to_string()),

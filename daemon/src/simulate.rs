@@ -1,7 +1,11 @@
 //! What is to come if nothing changes: every slot is played ahead, with what was seen last, by the judge and the alert
 //! machine that will play it when its time comes.
 
-use std::collections::BTreeMap;
+mod mondays;
+mod reminding;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use attestd_checks::data;
 use attestd_core::alert::{self, Alerts, Input, People, Policy};
@@ -9,6 +13,7 @@ use attestd_core::event::{AlertEvent, Change, Route, Takes};
 use attestd_core::maintenance::{self, Window};
 use attestd_core::observation::Standing;
 use attestd_core::outbox::recipients;
+use attestd_core::state::{LastRun, State, SubjectState};
 use attestd_core::time::between;
 use attestd_core::{
     Component, Evidence, FindingCode, Nature, Observation, Outcome, Severity, Status, Subject,
@@ -18,7 +23,7 @@ use serde::Serialize;
 
 use crate::config::{Config, ConfiguredCheck};
 use crate::monitor::{look, run};
-use crate::{catalogue, limits};
+use crate::{catalogue, limits, own};
 
 /// What is known of a subject when the play begins.
 pub struct Known {
@@ -86,8 +91,14 @@ pub struct Coming {
     pub people: BTreeMap<String, Timestamp>,
 }
 
-/// Plays everything from `from` to `until`.
-pub fn play(config: &Config, known: &[Known], from: Timestamp, until: Timestamp) -> Foreseen {
+/// Plays everything from `from` to `until`, as `state` has it now.
+pub fn play(
+    config: &Config,
+    state: &State,
+    known: &[Known],
+    from: Timestamp,
+    until: Timestamp,
+) -> Foreseen {
     let mut foreseen = Foreseen {
         from,
         until,
@@ -97,47 +108,81 @@ pub fn play(config: &Config, known: &[Known], from: Timestamp, until: Timestamp)
         invitations: BTreeMap::new(),
         never_seen: Vec::new(),
     };
-    for one in known {
-        let Some(check) = config.checks.get(&one.subject.check) else { continue };
-        if one.seen.is_none() && one.unseen.is_none() {
+    let due = mondays::between(from, until);
+    let mut mondays: Vec<(Timestamp, mondays::Stands)> =
+        due.iter().map(|due| (*due, mondays::Stands::new())).collect();
+    let own = reminding::check();
+    let people = state.people(&own::subject(), own::KIND.name, &[]);
+    let reminding = reminding::known(
+        state,
+        People { working: Arc::new(data::working_days().clone()), ..people },
+    );
+    for one in known.iter().chain(&reminding) {
+        let is_own = one.subject == own::subject();
+        let check = if is_own { Some(&own) } else { config.checks.get(&one.subject.check) };
+        let Some(check) = check else { continue };
+        if one.seen.is_none() && one.unseen.is_none() && !is_own {
             foreseen.never_seen.push(one.subject.clone());
         }
-        let windows = &config.windows;
-        let mut course = Course::new(check, one, windows);
-        foreseen.slots += course.play(from, until);
+        let around = Ahead { windows: &config.windows, mondays: &due, state };
+        let mut course = Course::new(check, one, around);
+        let slots = course.play(from, until);
+        foreseen.slots += if is_own { 0 } else { slots };
+        for ((_, stands), then) in mondays.iter_mut().zip(course.stood) {
+            stands.extend(then.map(|then| (one.subject.clone(), then)));
+        }
         let routes = &config.telling.routes;
         foreseen
             .events
             .extend(course.told.into_iter().map(|told| coming(routes, one, check, told)));
     }
+    let mut mails = Mails::new();
+    mailed(&mut mails, &foreseen.events);
+    let digests = mondays::told(config, state, known, mondays, &mails);
+    mailed(&mut mails, &digests);
+    foreseen.events.extend(digests);
     foreseen.events.sort_by(|a, b| (a.at, &a.subject).cmp(&(b.at, &b.subject)));
-    let mut mails: BTreeMap<&String, Vec<Timestamp>> = BTreeMap::new();
-    for (person, at) in foreseen.events.iter().flat_map(|event| &event.people) {
-        mails.entry(person).or_default().push(*at);
-    }
-    foreseen.mails = mails
-        .into_iter()
-        .map(|(person, mut times)| {
-            times.sort();
-            times.dedup(); // what goes at one time goes in one mail (A5)
-            (person.clone(), times.len())
-        })
-        .collect();
+    foreseen.mails = mails.into_iter().map(|(person, mails)| (person, mails.len())).collect();
     foreseen
+}
+
+/// When each destination gets mail: what goes at one time goes in one (A5).
+type Mails = BTreeMap<String, BTreeSet<Timestamp>>;
+
+fn mailed(mails: &mut Mails, events: &[Coming]) {
+    for (person, at) in events.iter().flat_map(|event| &event.people) {
+        mails.entry(person.clone()).or_default().insert(*at);
+    }
+}
+
+/// What is ahead of all subjects alike.
+#[derive(Clone, Copy)]
+struct Ahead<'a> {
+    windows: &'a [Window],
+    /// When digests come due.
+    mondays: &'a [Timestamp],
+    /// How everything stands as the play begins.
+    state: &'a State,
 }
 
 /// One subject's way through the time to come.
 struct Course<'a> {
     check: &'a ConfiguredCheck,
     known: &'a Known,
-    windows: &'a [Window],
+    ahead: Ahead<'a>,
     alerts: Alerts,
+    /// The newest look.
+    last: Option<LastRun>,
+    /// How it stood on each Monday that was reached.
+    stood: Vec<Option<SubjectState>>,
     told: Vec<(Timestamp, Status, AlertEvent)>,
 }
 
 impl<'a> Course<'a> {
-    fn new(check: &'a ConfiguredCheck, known: &'a Known, windows: &'a [Window]) -> Course<'a> {
-        Course { check, known, windows, alerts: known.alerts.clone(), told: Vec::new() }
+    fn new(check: &'a ConfiguredCheck, known: &'a Known, ahead: Ahead<'a>) -> Course<'a> {
+        let last = ahead.state.subjects.get(&known.subject).and_then(|of| of.last.clone());
+        let (alerts, stood, told) = (known.alerts.clone(), Vec::new(), Vec::new());
+        Course { check, known, ahead, alerts, last, stood, told }
     }
 
     /// Plays it, and says how many slots there were.
@@ -152,9 +197,9 @@ impl<'a> Course<'a> {
             let policy = self.policy(looked.unwrap_or(from));
             let deadline = alert::next_deadline(&self.alerts, &policy);
             let deadline = deadline.map(|at| at.max(from)).filter(|at| *at > ticked);
-            let Some(at) = slot.into_iter().chain(deadline).min().filter(|at| *at <= until) else {
-                return slots;
-            };
+            let next = slot.into_iter().chain(deadline).min().filter(|at| *at <= until);
+            self.stand_until(next);
+            let Some(at) = next else { return slots };
             if slot != Some(at) {
                 ticked = at;
                 self.step(Input::Tick, at, status);
@@ -162,7 +207,8 @@ impl<'a> Course<'a> {
             }
             slots += 1;
             slot = schedule.next_after(at);
-            let paused = maintenance::pause(self.windows, &self.check.id, &self.check.labels, at);
+            let paused =
+                maintenance::pause(self.ahead.windows, &self.check.id, &self.check.labels, at);
             // What is looked at each minute is played by the hour: dates decide nothing finer.
             if paused.is_none()
                 && looked.is_none_or(|looked| between(looked, at) >= limits::PLAYED_EVERY)
@@ -170,6 +216,7 @@ impl<'a> Course<'a> {
                 looked = Some(at);
                 let Some(outcome) = self.outcome(at) else { continue };
                 status = outcome.status(at);
+                self.last = Some(last_run(&outcome, at));
                 let observation = Observation {
                     subject: self.known.subject.clone(),
                     at,
@@ -182,6 +229,21 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Notes how it stands on the Mondays before the next that happens, or on all that are left.
+    fn stand_until(&mut self, next: Option<Timestamp>) {
+        while let Some(monday) = self.ahead.mondays.get(self.stood.len())
+            && next.is_none_or(|next| *monday < next)
+        {
+            let (alerts, kind) = (self.alerts.clone(), self.check.kind.name.to_owned());
+            let stands = self.last.clone().map(|last| SubjectState {
+                last: Some(last),
+                alerts,
+                ..SubjectState::new(&kind, 0, 0)
+            });
+            self.stood.push(stands);
+        }
+    }
+
     fn step(&mut self, input: Input<'_>, at: Timestamp, status: Status) {
         let (alerts, events) = alert::step(&self.alerts, input, &self.policy(at), at);
         self.alerts = alerts;
@@ -191,7 +253,12 @@ impl<'a> Course<'a> {
 
     /// What a look will see if it sees what the last one saw; none where nothing is known.
     fn outcome(&self, at: Timestamp) -> Option<Outcome> {
-        let Known { nature, unseen, seen, .. } = self.known;
+        let Known { subject, nature, unseen, seen, .. } = self.known;
+        if *subject == own::subject() {
+            let evidence = reminding::evidence(self.ahead.state, at);
+            let judgement = look::judge(self.check, &evidence, at).ok()?;
+            return Some(Outcome::Judged { evidence, judgement });
+        }
         if let Some(reason) = unseen {
             let standing: Option<Standing> = seen.as_ref().and_then(|(evidence, seen_at)| {
                 run::standing(self.check, *nature, evidence, *seen_at, at)
@@ -211,6 +278,25 @@ impl<'a> Course<'a> {
 
     fn policy(&self, at: Timestamp) -> Policy {
         self.check.policy(self.known.people.clone(), self.known.nature, at, false)
+    }
+}
+
+/// What is known of a look; it is never stale, as the next one is played too.
+fn last_run(outcome: &Outcome, at: Timestamp) -> LastRun {
+    let judged = outcome.judgement();
+    let (unseen, standing) = match outcome {
+        Outcome::Judged { .. } => (None, None),
+        Outcome::Unseen { reason, standing, .. } => (Some(reason.clone()), standing.clone()),
+    };
+    LastRun {
+        of: 0,
+        at,
+        status: outcome.status(at),
+        unseen,
+        standing,
+        stale_at: None,
+        due: judged.and_then(|judged| judged.due),
+        answers: judged.map(|judged| judged.answers.clone()).unwrap_or_default(),
     }
 }
 
@@ -242,150 +328,4 @@ fn coming(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use attestd_core::Look;
-    use attestd_core::act::{Matcher, Silence};
-    use attestd_core::maintenance::When;
-    use attestd_core::obligation::london;
-
-    const CONFIG: &str = r#"
-state_directory = "state"
-[organisation]
-name = "Example Ltd"
-[[person]]
-id = "alex-owner"
-name = "Alex Owner"
-email = "alex@example.org"
-[mail]
-from = "attestd@example.org"
-to = ["alex-owner"]
-relay = "mail.example.org"
-[[check]]
-id = "policies"
-kind = "policy_review"
-register = "register.csv"
-"#;
-
-    const REGISTER: &str = "id,kind,title,owner,last_done,by,period\n\
-        suppliers,policy_review,Suppliers,alex-owner,2025-11-28,alex-owner,12 months\n";
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().expect("a time")
-    }
-
-    /// The supplier of `CONFIG`, as it was seen on 1 October 2026.
-    async fn seen() -> (Config, Known, tempfile::TempDir) {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("register.csv"), REGISTER).expect("written");
-        let path = directory.path().join("attestd.toml");
-        let config = crate::config::parse(&path, CONFIG.to_owned()).expect("a configuration");
-        let check = config.checks.values().next().expect("a check").clone();
-        let target = check.check.targets().await.expect("targets").remove(0);
-        let now = at("2026-10-01T06:00:00Z");
-        let said = BTreeMap::new();
-        let look = Look { target: &target, before: None, said: &said, now };
-        let evidence = check.check.probe(look).await.expect("evidence");
-        let known = Known {
-            subject: Subject { check: check.id.clone(), target: Some(target.name.clone()) },
-            nature: target.nature,
-            alerts: Alerts::default(),
-            people: People::default(),
-            next: None,
-            unseen: None,
-            seen: Some((evidence, now)),
-        };
-        (config, known, directory)
-    }
-
-    #[tokio::test]
-    async fn lead_times_and_mails_are_foreseen_as_they_will_be_told() {
-        let (config, known, _directory) = seen().await;
-        let (from, until) = (at("2026-10-01T06:00:00Z"), at("2026-12-14T00:00:00Z"));
-        let foreseen = play(&config, &[known], from, until);
-        let in_london =
-            |at: Timestamp| at.to_zoned(london()).strftime("%a %d %b %H:%M").to_string();
-        let told: Vec<String> = foreseen
-            .events
-            .iter()
-            .map(|e| {
-                let mail = e.people["mail:alex-owner"];
-                format!("{} {} → {}", in_london(e.at), e.change.as_str(), in_london(mail))
-            })
-            .collect();
-        assert_eq!(
-            told,
-            [
-                "Mon 26 Oct 00:00 opened → Mon 26 Oct 09:00",
-                // 14 days before is a Saturday.
-                "Mon 09 Nov 00:00 reminded → Mon 09 Nov 09:00",
-                "Wed 25 Nov 00:00 worsened → Wed 25 Nov 09:00",
-                "Sun 29 Nov 00:00 resolved → Mon 30 Nov 09:00",
-                "Sun 29 Nov 00:00 opened → Mon 30 Nov 09:00",
-                "Mon 30 Nov 00:00 reminded → Mon 30 Nov 09:00",
-                "Tue 01 Dec 00:00 reminded → Tue 01 Dec 09:00",
-                "Wed 02 Dec 00:00 reminded → Wed 02 Dec 09:00",
-                "Thu 03 Dec 00:00 reminded → Thu 03 Dec 09:00",
-                "Fri 04 Dec 00:00 reminded → Fri 04 Dec 09:00",
-                "Sat 05 Dec 00:00 reminded → Mon 07 Dec 09:00",
-                "Sat 12 Dec 00:00 reminded → Mon 14 Dec 09:00",
-            ]
-        );
-        assert_eq!(foreseen.mails, BTreeMap::from([("mail:alex-owner".to_owned(), 10)]));
-        assert_eq!(foreseen.slots, 2 + 73 * 4 + 1, "every six hours");
-    }
-
-    #[tokio::test]
-    async fn what_is_silenced_or_paused_is_foreseen_to_be_quiet() {
-        let (mut config, known, _directory) = seen().await;
-        let (from, until) = (at("2026-10-01T06:00:00Z"), at("2026-12-02T12:00:00Z"));
-        let silence = Silence {
-            of: Matcher { check: Some(known.subject.check.clone()), ..Matcher::default() },
-            since: from,
-            until: at("2026-11-25T12:00:00Z"),
-            by: "alex-owner".parse().expect("a person"),
-            reason: "they are being written anew".to_owned(),
-            accepted: None,
-        };
-        let people = People { silences: vec![silence], ..People::default() };
-        let silenced = Known { people, ..known };
-        let told = |config: &Config| {
-            let foreseen = play(config, std::slice::from_ref(&silenced), from, until);
-            let told = foreseen.events.iter();
-            told.map(|e| format!("{} {}", e.at, e.change.as_str())).collect::<Vec<_>>()
-        };
-        let overdue = ["2026-11-29T00:00:00Z resolved", "2026-11-29T00:00:00Z opened"];
-        let daily = ["2026-11-30T00:00:00Z reminded", "2026-12-01T00:00:00Z reminded"];
-        let last = ["2026-12-02T00:00:00Z reminded"];
-        let end = ["2026-11-25T12:00:00Z opened"];
-        let all = [&end[..], &overdue, &daily, &last].concat();
-        assert_eq!(told(&config), all, "at its end it is told as it is then");
-        config.windows = vec![Window {
-            name: "move".parse().expect("a name"),
-            checks: Default::default(),
-            labels: Default::default(),
-            when: When::Once {
-                from: at("2026-11-27T00:00:00Z"),
-                until: at("2026-12-02T06:00:00Z"),
-            },
-        }];
-        let late = ["2026-12-02T06:00:00Z resolved", "2026-12-02T06:00:00Z opened"];
-        assert_eq!(told(&config), [&end[..], &late].concat(), "nothing is seen while it pauses");
-    }
-
-    #[tokio::test]
-    async fn what_is_unseen_stays_so_and_what_was_never_seen_is_said() {
-        let (config, known, _directory) = seen().await;
-        let (from, until) = (at("2026-10-01T06:00:00Z"), at("2026-10-04T00:00:00Z"));
-        let reason = attestd_core::Reason::new("connect_refused", "it was refused");
-        let unseen = Known { unseen: Some(reason), ..known };
-        let foreseen = play(&config, std::slice::from_ref(&unseen), from, until);
-        let codes: Vec<&str> = foreseen.events.iter().map(|event| event.code.0.as_str()).collect();
-        assert_eq!(codes, ["not_seen", "not_seen"], "opened, and repeated a day later");
-        assert!(foreseen.events.iter().all(|event| event.status == Status::Unknown));
-        let never = Known { unseen: None, seen: None, ..unseen };
-        let foreseen = play(&config, std::slice::from_ref(&never), from, until);
-        assert_eq!(foreseen.never_seen, [never.subject]);
-        assert!(foreseen.events.is_empty());
-    }
-}
+mod tests;

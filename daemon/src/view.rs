@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use attestd_core::act::{Act, Approval, Silence};
 use attestd_core::alert::{Alert, NOT_SEEN, Phase};
+use attestd_core::ending;
 use attestd_core::incident;
 use attestd_core::past::Gap;
 use attestd_core::record::{Arrived, Attested, Record, Run};
@@ -495,9 +496,12 @@ fn run_detail(run: &Run) -> String {
 /// What a person did, in words.
 pub fn act(by: &PersonId, act: &Act) -> String {
     match act {
-        Act::Take { alert, until } => format!("{by} took {} until {until}", alert.code),
+        Act::Take { alert, until } => {
+            format!("{by} took {} until {}", alert.code, ending::until(*until))
+        }
         Act::Silence(silence) => {
             let Silence { until, of, reason, accepted, .. } = &**silence;
+            let until = ending::until(*until);
             match accepted {
                 None => format!("{by} silenced {of} until {until}: {reason}"),
                 Some(Approval { approver, reference, review }) => format!(

@@ -42,3 +42,16 @@ pub fn write(directory: &Path, n: u64, state: u64) {
     let text = format!("---\ntitle: Policy {n}\n{reviewed}reviewed_by: someone\n---\n\nText.\n");
     std::fs::write(directory.join(format!("{n}.md")), text).expect("written");
 }
+
+/// A register of so many policies, which were reviewed in time but for those that are `late`.
+pub fn register(rows: usize, late: &[usize]) -> String {
+    let mut text = "id,kind,title,owner,last_done,by,period,notes\n".to_owned();
+    for row in 0..rows {
+        let last = if late.contains(&row) { "2020-01-05" } else { "2026-06-12" };
+        let _ = writeln!(
+            text,
+            "row-{row},policy_review,\"Policy {row}, of some title\",alex-owner,{last},alex-owner,12 months,\"A note\""
+        );
+    }
+    text
+}

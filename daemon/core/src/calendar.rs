@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::act::OWN_CHECK;
+use crate::ending::last_day;
 use crate::event::{Addressed, AlertEvent, Change, Route, alert_id};
 use crate::finding::{Finding, FindingCode, FindingKey, FindingSpec, Means, Severity};
 use crate::name::{Component, DestinationName, PersonId, Subject};
-use crate::obligation::{end_of, today};
+use crate::obligation::end_of;
 use crate::outbox::Waiting;
 use crate::record::Run;
 use crate::state::State;
@@ -162,9 +163,9 @@ pub fn entries(state: &State) -> Vec<Entry> {
 }
 
 impl Entry {
-    /// The day on which it stands. What ends at midnight ends with the day before.
+    /// The day on which it stands: its last good one.
     pub fn day(&self) -> Date {
-        today(self.due.checked_sub(SignedDuration::from_secs(1)).unwrap_or(self.due))
+        last_day(self.due)
     }
 
     /// What it is called.
@@ -184,6 +185,7 @@ impl Entry {
         finding.key.component.clone_from(&self.component);
         let finding = finding
             .with("due", self.day().to_string())
+            .with(ENDS, self.due.to_string())
             .with(SEQUENCE, self.sequence)
             .with("do", "see `attestd status`");
         let event = AlertEvent::new(Change::Restated, finding, Severity::Notice, SINCE);
@@ -246,6 +248,8 @@ fn id(state: &State, subject: &Subject, component: Option<&Component>) -> String
     alert_id(state.store(), subject, &key, SINCE)
 }
 
+/// The value of an entry's event that holds the instant at which it ends.
+pub const ENDS: &str = "ends";
 /// The value of an entry's event that counts its moves.
 pub const SEQUENCE: &str = "sequence";
 /// An entry has no beginning: it is the same one whenever its date moves.

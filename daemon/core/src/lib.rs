@@ -5,6 +5,7 @@ pub mod alert;
 pub mod assertion;
 pub mod calendar;
 pub mod check;
+pub mod ending;
 pub mod event;
 pub mod finding;
 pub mod incident;

@@ -234,7 +234,8 @@ pub struct Dangling {
 }
 
 impl SubjectState {
-    fn new(kind: &str, number: u64, entries: u64) -> SubjectState {
+    /// One of which nothing is known yet.
+    pub fn new(kind: &str, number: u64, entries: u64) -> SubjectState {
         SubjectState {
             kind: kind.to_owned(),
             number,

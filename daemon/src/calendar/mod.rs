@@ -5,10 +5,11 @@ pub mod publish;
 
 use std::sync::Arc;
 
+use attestd_core::Timestamp;
 use attestd_core::calendar::{self, Entry};
 use attestd_core::check::About;
+use attestd_core::ending;
 use attestd_core::event::{AlertEvent, Delivery};
-use attestd_core::obligation::london;
 use attestd_core::record::Record;
 use attestd_core::state::State;
 use attestd_core::store::Store;
@@ -53,8 +54,7 @@ pub fn about(entry: &Entry, records: Records<'_>) -> Option<About> {
 fn event(entry: &Entry, records: Records<'_>) -> Event {
     let About { action, lapse, link, .. } = about(entry, records).unwrap_or_default();
     let mut description = description(action.as_deref(), lapse.as_deref(), link.as_deref());
-    let ends = entry.due.to_zoned(london()).strftime("%-d %B %Y %H:%M %Z");
-    description.push(format!("Ends: {ends}"));
+    description.push(due(entry.due));
     if entry.unseen {
         description
             .push("It was not seen when last looked at; the date is an earlier look's.".into());
@@ -89,8 +89,14 @@ pub fn on_its_way(delivery: &Delivery) -> Option<Event> {
     let sequence = calendar::moved(&event.finding)?;
     let text = |name| event.finding.values.get(name).and_then(Value::as_str);
     let over = event.change.closes();
+    // An event of a release before this one has no instant.
+    let ends = text(calendar::ENDS).and_then(|ends| ends.parse().ok());
     let mut description = match over {
-        false => description(text(DO), text(LAPSE), text(LINK)),
+        false => {
+            let mut lines = description(text(DO), text(LAPSE), text(LINK));
+            lines.extend(ends.map(due));
+            lines
+        }
         true => vec!["Nothing is due here any more, or it is somebody else's.".to_owned()],
     };
     description.push(format!("From attestd, of {}", delivery.subject));
@@ -104,6 +110,11 @@ pub fn on_its_way(delivery: &Delivery) -> Option<Event> {
         link: text(LINK).map(str::to_owned),
         standing: if over { Standing::Cancelled } else { Standing::Confirmed },
     })
+}
+
+/// Up to when it is good.
+fn due(ends: Timestamp) -> String {
+    format!("Due: by {}", ending::until(ends))
 }
 
 fn description(action: Option<&str>, lapse: Option<&str>, link: Option<&str>) -> Vec<String> {

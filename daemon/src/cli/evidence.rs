@@ -31,12 +31,12 @@ pub(super) enum Evidence {
         /// Until before this instant [default: now]
         #[arg(long)]
         to: Option<Timestamp>,
-        /// Only this check's records
-        #[arg(long, value_name = "ID")]
-        check: Option<CheckId>,
+        /// Only this check's records; may be given several times
+        #[arg(long = "check", value_name = "ID")]
+        checks: Vec<CheckId>,
         /// Only what supports this control, such as internet-first/5: the records of the checks of the kinds that speak to it,
         /// of a register those of the rows that it asks for
-        #[arg(long, value_name = "FRAMEWORK/ID", conflicts_with = "check")]
+        #[arg(long, value_name = "FRAMEWORK/ID", conflicts_with = "checks")]
         control: Option<String>,
         /// With documents, pages and certificate chains, not only their hashes
         #[arg(long)]
@@ -79,14 +79,14 @@ pub(super) enum Evidence {
 /// Does it.
 pub(super) fn run(config: &Path, evidence: Evidence, json: bool) -> anyhow::Result<ExitCode> {
     match evidence {
-        Evidence::Export { from, to, check, control, include_blobs, redact, out } => {
+        Evidence::Export { from, to, checks, control, include_blobs, redact, out } => {
             let config = status::load(config)?;
             let control = control.map(|name| asked(&config, &name)).transpose()?;
             let made_at = SystemClock::new().now();
             let wish = Wish {
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.unwrap_or(made_at),
-                check,
+                checks: checks.into_iter().collect(),
                 control,
                 redact,
                 documents: include_blobs,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use attestd_checks::data;
-use attestd_checks::incident::{in_london, stands};
+use attestd_checks::incident::{in_london, stands, until};
 use attestd_core::incident::{Duty, Incident, Role, Stage, Widening};
 use attestd_core::time::Clock;
 use attestd_core::{PersonId, Timestamp};
@@ -230,7 +230,7 @@ fn in_words(IncidentView { number, incident }: &IncidentView, at: Timestamp) -> 
     for duty in &opened.duties {
         shown.add_row([
             whom(duty),
-            duty.due.map_or("advised".to_owned(), in_london),
+            duty.due.map_or("advised".to_owned(), until),
             told(duty, at),
             why(duty),
         ]);
@@ -277,7 +277,7 @@ fn kinds(incident: &Incident) -> String {
 
 fn by_when(due: Timestamp, at: Timestamp) -> String {
     let over = if at > due { "OVERDUE\n" } else { "" };
-    format!("{over}{}\n{}", in_london(due), from_now(due, at))
+    format!("{over}{}\n{}", until(due), from_now(due, at))
 }
 
 fn view(path: &Path) -> anyhow::Result<IncidentsView> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use attestd_checks::register::{self, Entry, Register as Rows};
+use attestd_core::ending::last_day;
 use attestd_core::obligation::{days_until, today};
 use attestd_core::{Context, Date, PersonId, Settings, Worker, settings::Problems};
 use comfy_table::Cell;
@@ -153,8 +154,7 @@ fn due(path: &Path, days: i32, json: bool) -> anyhow::Result<ExitCode> {
     let mut weeks: BTreeMap<Option<Date>, Vec<(Date, &SubjectView)>> = BTreeMap::new();
     for subject in &view.subjects {
         let Some(at) = subject.due else { continue };
-        // Midnight is the end of the day before it.
-        let day = today(at - jiff::SignedDuration::from_secs(1));
+        let day = last_day(at);
         if days_until(day, now) > days {
             continue;
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use attestd_core::ending;
 use attestd_core::obligation::today;
 use attestd_core::statement::{Said, What};
 use attestd_core::time::Clock;
@@ -148,7 +149,7 @@ fn say(
             show::line(format_args!(
                 "{} is due next by {}.",
                 checked.view.subject,
-                show::date(due)
+                ending::until(due)
             ));
         }
         show::out(check::show_one(checked, false));

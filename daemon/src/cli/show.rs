@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use attestd_core::ending::last_day;
 use attestd_core::obligation::london;
 use attestd_core::past::Gap;
 use attestd_core::state::Stamp;
@@ -118,10 +119,9 @@ pub fn time(at: Timestamp) -> String {
     at.to_zoned(london()).strftime("%-d %b %Y %H:%M").to_string()
 }
 
-/// The day on which something ends: of midnight, the day before.
+/// The last good day of what ends then, for a column of a table.
 pub fn date(at: Timestamp) -> String {
-    let last = at - jiff::SignedDuration::from_secs(1);
-    last.to_zoned(london()).strftime("%-d %b %Y").to_string()
+    last_day(at).strftime("%-d %b %Y").to_string()
 }
 
 /// How long ago, or in how long.

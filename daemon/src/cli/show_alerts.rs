@@ -1,6 +1,6 @@
 //! How alerts and silences look in a terminal.
 
-use attestd_core::{Date, Severity};
+use attestd_core::{Date, Severity, ending};
 use comfy_table::{Attribute, Cell, Color};
 
 use super::show::{clean, from_now, paint, table, time};
@@ -99,7 +99,7 @@ fn what(alert: &AlertView) -> String {
     lines.extend(alert.fires_at.map(|at| format!("fires {} if it lasts", time(at))));
     if let (Some(id), Some(until)) = (alert.silence, alert.silent_until) {
         let what = if alert.accepted { "accepted" } else { "silenced" };
-        lines.push(format!("{what} until {} ({id})", time(until)));
+        lines.push(format!("{what} until {} ({id})", ending::until(until)));
     }
     lines.push(format!("→ {}", clean(&alert.remedy)));
     lines.join("\n")
@@ -107,7 +107,7 @@ fn what(alert: &AlertView) -> String {
 
 fn with(alert: &AlertView) -> String {
     match (&alert.with, alert.taken_until) {
-        (Some(person), Some(until)) => format!("{person}\nuntil {}", time(until)),
+        (Some(person), Some(until)) => format!("{person}\nuntil {}", ending::until(until)),
         (Some(person), None) if alert.handed_on > 0 => format!("nobody\nhanded on to {person}"),
         (Some(person), None) => format!("nobody\ntold: {person}"),
         (None, _) => "nobody".to_owned(),
@@ -115,7 +115,8 @@ fn with(alert: &AlertView) -> String {
 }
 
 fn until(silence: &SilenceView, view: &AlertsView, today: Date) -> String {
-    let mut text = format!("{}\n{}", time(silence.until), from_now(silence.until, view.at));
+    let mut text =
+        format!("{}\n{}", ending::until(silence.until), from_now(silence.until, view.at));
     if let Some(review) = silence.review {
         let overdue = if review < today { ", overdue" } else { "" };
         text.push_str(&format!("\nreview {review}{overdue}"));

@@ -40,7 +40,7 @@ pub fn run(path: &Path, until: Option<Timestamp>, json: bool) -> anyhow::Result<
     let natures = natures(&config)?;
     let known = natures.into_iter().map(|(subject, nature)| known(&config, &log, subject, nature));
     let known: Vec<Known> = known.collect();
-    let mut foreseen = play(&config, &known, now, until);
+    let mut foreseen = play(&config, &log.state, &known, now, until);
     let invitations = calendar::coming(&log.state, until).into_iter();
     foreseen.invitations = invitations.map(|(who, count)| (who.to_string(), count)).collect();
     match json {
@@ -136,7 +136,8 @@ fn shown(foreseen: &Foreseen, config: &Config) -> String {
 fn folded(events: &[Coming]) -> Vec<(&Coming, Vec<Timestamp>)> {
     let mut rows: Vec<(&Coming, Vec<Timestamp>)> = Vec::new();
     let mut newest = BTreeMap::new();
-    for event in events {
+    // What a digest says stands in the rows above it already; it is counted among the mails.
+    for event in events.iter().filter(|event| event.change != Change::Digest) {
         let alert = (&event.subject, &event.code, &event.component);
         let row: Option<usize> = newest.get(&alert).copied();
         let again = |row: &usize| match event.change {
@@ -183,12 +184,12 @@ fn to(event: &Coming) -> String {
     if all.is_empty() { "nobody".to_owned() } else { all.join("\n") }
 }
 
-/// How many mails each person gets, week by week and in all: what goes at one time is one mail.
+/// How many mails each person gets, week by week and in all, Monday digests included.
 fn mails_by_week(foreseen: &Foreseen) -> String {
     let mut weekly: BTreeMap<Date, BTreeMap<&str, BTreeSet<Timestamp>>> = BTreeMap::new();
-    for (person, at) in foreseen.events.iter().flat_map(|event| &event.people) {
-        let week = weekly.entry(monday(*at)).or_default();
-        week.entry(person.as_str()).or_default().insert(*at);
+    for (person, mail) in foreseen.events.iter().flat_map(|event| &event.people) {
+        let week = weekly.entry(monday(*mail)).or_default();
+        week.entry(person.as_str()).or_default().insert(*mail);
     }
     let people: Vec<&str> = foreseen.mails.keys().map(String::as_str).collect();
     if people.is_empty() {

@@ -2,17 +2,17 @@
 //!
 //! Mail in both its forms, Slack and Teams show the same card.
 
-use std::collections::BTreeMap;
-
 use attestd_core::Timestamp;
+use attestd_core::ending;
 use attestd_core::event::{AlertEvent, Change, Delivery};
-use attestd_core::finding::{Severity, Tier};
+use attestd_core::finding::{Finding, Severity, Tier};
 use attestd_core::obligation::london;
 use attestd_core::text::plain;
 use serde_json::Value;
 
 use super::sentence::{Render, Sentence};
 use crate::digest::{Part, ROWS};
+use crate::reminders::SILENCE_LASTS;
 
 /// What one event says to a person; every text in it is plain and cut to a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ fn lines(delivery: &Delivery, sentence: &Sentence) -> Vec<(&'static str, String)
         line("Now", format!("{} at {}", event.change.as_str(), moment(delivery.at)));
     }
     line("With", with(event));
-    line("Due", due(&finding.values).unwrap_or_default());
+    line("Due", due(finding).unwrap_or_default());
     line("Lead time", finding.tier.map(lead_time).unwrap_or_default());
     if !event.change.closes() {
         line("To do", sentence.remedy.clone());
@@ -161,9 +161,12 @@ fn lead_time(tier: Tier) -> String {
 }
 
 /// The day a finding is about, by the names that kinds give such a value.
-fn due(values: &BTreeMap<String, Value>) -> Option<String> {
-    let value = DATED.iter().find_map(|name| values.get(*name))?;
-    Some(plain(value.as_str()?, LINE_MAX))
+fn due(finding: &Finding) -> Option<String> {
+    let value = DATED.iter().find_map(|name| finding.values.get(*name))?;
+    let text = value.as_str()?;
+    // A day is good up to its end, but for a silence's, which may end at any hour; all else says its time itself.
+    let day = text.parse().ok().filter(|_| finding.key.code.0 != SILENCE_LASTS);
+    Some(day.map_or_else(|| plain(text, LINE_MAX), ending::whole_day))
 }
 
 fn moment(at: Timestamp) -> String {
@@ -177,7 +180,27 @@ pub(super) const LINE_MAX: usize = 600;
 
 #[cfg(test)]
 mod tests {
+    use attestd_core::FindingSpec;
+
     use super::*;
+
+    #[test]
+    fn a_day_is_said_to_be_good_up_to_its_end_but_for_the_end_of_a_silence() {
+        for (code, name, value, expected) in [
+            ("review_due_soon", "due", "2027-06-30", "30 June 2027, that day included"),
+            (
+                "cyber_essentials_expiring",
+                "expires",
+                "2027-01-15",
+                "15 January 2027, that day included",
+            ),
+            ("certificate_expiring", "not_after", "2027-01-15 14:00 UTC", "2027-01-15 14:00 UTC"),
+            (SILENCE_LASTS, "due", "2027-06-30", "2027-06-30"),
+        ] {
+            let finding = FindingSpec { code, ..crate::reminders::SILENCE }.finding();
+            assert_eq!(due(&finding.with(name, value)).as_deref(), Some(expected), "{code}");
+        }
+    }
 
     #[test]
     fn lead_times_read_as_people_say_them() {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use attestd_core::Timestamp;
 use attestd_core::check::sha256_hex;
+use attestd_core::ending::in_words;
 use attestd_core::event::Delivery;
 use attestd_core::text::plain;
 use lettre::Message;
@@ -51,7 +52,7 @@ fn subject(entry: &Event) -> String {
     let summary = &entry.summary;
     match entry.standing {
         Standing::Cancelled => format!("[attestd] Not due any more: {summary}"),
-        _ => format!("[attestd] Due by {}: {summary}", entry.day.strftime("%-d %B %Y")),
+        _ => format!("[attestd] Due by {}: {summary}", in_words(entry.day)),
     }
 }
 
@@ -136,6 +137,7 @@ mod tests {
             "Due by 15 January 2027: Cyber Essentials (ce-2026)",
             "   To do: book the assessment",
             "   If it lapses: the certificate lapses",
+            "   Due: by 15 January 2027, that day included",
             "METHOD:REQUEST",
             "SEQUENCE:4",
             "DTSTAMP:20261122T120000Z",
@@ -150,7 +152,9 @@ mod tests {
         };
         assert_eq!(event.get_uid(), Some("8850438f1420aa9ef87603e1619f61ff@attestd"));
         assert_eq!(event.get_sequence(), Some(4));
-        assert!(event.get_description().is_some_and(|d| d.contains("https://iasme.co.uk/")));
+        for part in ["https://iasme.co.uk/", "Due: by 15 January 2027, that day included"] {
+            assert!(event.get_description().is_some_and(|d| d.contains(part)), "{part}");
+        }
     }
 
     #[test]

@@ -154,7 +154,7 @@ Content-Transfer-Encoding: 7bit
 Critical: certificate_expiring is about to lapse
    What:      portal/portal.example.org:443 (certificate), leaf
    Since:     22 November 2026 12:00 GMT
-   Due:       2026-12-22
+   Due:       22 December 2026, that day included
    Lead time: 30 days before it is due
    To do:     renew it
    Rule:      RFC 5280 4.1.2.5

@@ -63,8 +63,8 @@ pub struct Wish {
     pub from: Timestamp,
     /// Until before this one.
     pub to: Timestamp,
-    /// Of this check only.
-    pub check: Option<CheckId>,
+    /// Of these checks only; of all where none is named.
+    pub checks: BTreeSet<CheckId>,
     /// Of what supports this control only.
     pub control: Option<ControlAsked>,
     /// Without private parts: no hosts, no names, nothing in words.
@@ -97,10 +97,10 @@ pub struct ControlAsked {
 impl Wish {
     /// Whose records, where not all are wished; `others` are rows of a register that the control does not ask for.
     fn only(&self, others: HashSet<u64>) -> Option<Only> {
-        let (checks, kinds) = match (&self.control, &self.check) {
-            (Some(ControlAsked { checks, kinds, .. }), _) => (checks.clone(), kinds.clone()),
-            (None, Some(check)) => (BTreeSet::from([check.clone()]), BTreeSet::new()),
-            (None, None) => return None,
+        let (checks, kinds) = match &self.control {
+            Some(ControlAsked { checks, kinds, .. }) => (checks.clone(), kinds.clone()),
+            None if self.checks.is_empty() => return None,
+            None => (self.checks.clone(), BTreeSet::new()),
         };
         Some(Only { checks, kinds, others })
     }
@@ -133,6 +133,9 @@ pub enum ExportError {
     /// A record that this release does not know.
     #[error("record {0} is none that this release knows: {1}")]
     Record(u64, String),
+    /// A pack without it would seem to say that it was never troubled.
+    #[error("no record is of a check {0}")]
+    NoSuch(CheckId),
     /// The key did not sign.
     #[error("the pack cannot be signed: {0:#}")]
     Seal(anyhow::Error),
@@ -196,6 +199,9 @@ fn write(
             choice.take(index, &leaf, record.private.as_deref());
         }
     }
+    if let Some(check) = wish.checks.iter().find(|check| !choice.has_met(check)) {
+        return Err(ExportError::NoSuch(check.clone()));
+    }
     let selection = choice.end(size);
     let mut story = Story::new(from, to, selection.period.start, wish.documents);
     let mut told = Telling { source, wish, blobs: BTreeMap::new() };
@@ -231,10 +237,10 @@ fn write(
         next: selection.period.end,
         size,
         records,
-        whole: wish.check.is_none() && wish.control.is_none(),
-        check: match &wish.check {
-            Some(check) if !wish.redact => check.to_string(),
-            _ => String::new(),
+        whole: wish.checks.is_empty() && wish.control.is_none(),
+        check: match wish.redact {
+            true => String::new(),
+            false => named(&wish.checks),
         },
         control: wish.control.as_ref().map(|control| control.name.clone()).unwrap_or_default(),
         redacted: wish.redact,
@@ -382,6 +388,12 @@ impl Telling<'_> {
         self.blobs.insert(sha256.to_owned(), found);
         Some(found)
     }
+}
+
+/// These checks in words.
+fn named(checks: &BTreeSet<CheckId>) -> String {
+    let checks: Vec<&str> = checks.iter().map(CheckId::as_str).collect();
+    checks.join(", ")
 }
 
 /// Every hash that stands in facts, as a value or as a key.

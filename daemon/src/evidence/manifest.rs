@@ -34,7 +34,7 @@ pub struct Manifest {
     pub records: u64,
     /// Whether it has all records of the period, or those of some checks.
     pub whole: bool,
-    /// Which check; empty for others, and when redacted.
+    /// Which checks, with commas between them; empty for others, and when redacted.
     pub check: String,
     /// Which control they support, as `internet-first/5`; empty where that was not asked.
     pub control: String,

@@ -66,7 +66,10 @@ fn head(out: &mut String, manifest: &Manifest) {
         (false, "") if !manifest.control.is_empty() => {
             format!(" Of what supports the control <b>{}</b> only.", text(&manifest.control))
         }
-        (false, "") => " Of one check only.".to_owned(),
+        (false, "") => " Of some checks only.".to_owned(),
+        (false, checks) if checks.contains(',') => {
+            format!(" Of the checks <b>{}</b> only.", text(checks))
+        }
         (false, check) => format!(" Of the check <b>{}</b> only.", text(check)),
     };
     let documents = match manifest.documents {

@@ -40,7 +40,7 @@ pub(super) struct Only {
 }
 
 impl Only {
-    fn wants(&self, number: u64, subject: Option<Subject>, kind: Option<&str>) -> bool {
+    fn wants(&self, number: u64, subject: Option<&Subject>, kind: Option<&str>) -> bool {
         let of = subject.is_some_and(|subject| self.checks.contains(&subject.check))
             || kind.is_some_and(|kind| self.kinds.contains(kind));
         of && !self.others.contains(&number)
@@ -65,6 +65,8 @@ pub(super) struct Choice {
     said: BTreeMap<u64, Vec<u64>>,
     /// The numbers of the check's subjects, where not all are wished.
     numbers: HashSet<u64>,
+    /// The checks of those.
+    met: BTreeSet<CheckId>,
     runs: HashMap<u64, OfRun>,
     left_out: HashSet<u64>,
     context: BTreeSet<u64>,
@@ -101,6 +103,7 @@ impl Choice {
             newest: BTreeMap::new(),
             said: BTreeMap::new(),
             numbers: HashSet::new(),
+            met: BTreeSet::new(),
             runs: HashMap::new(),
             left_out: HashSet::new(),
             context: BTreeSet::new(),
@@ -124,9 +127,12 @@ impl Choice {
         }
         if number == Some(index)
             && let Some(only) = &self.only
-            && only.wants(index, private.and_then(Whose::read), leaf.kind.as_deref())
         {
-            self.numbers.insert(index);
+            let subject = private.and_then(Whose::read);
+            if only.wants(index, subject.as_ref(), leaf.kind.as_deref()) {
+                self.numbers.insert(index);
+                self.met.extend(subject.map(|subject| subject.check));
+            }
         }
         if leaf.t == Type::Stamped {
             self.stamps.insert(index);
@@ -143,6 +149,11 @@ impl Choice {
         if self.first.is_some() && leaf.at < self.to && !leaf.t.is_of_log() {
             self.next = index + 1;
         }
+    }
+
+    /// Whether any record went by that is of this check.
+    pub fn has_met(&self, check: &CheckId) -> bool {
+        self.met.contains(check)
     }
 
     /// What was chosen, of a log of `size` records.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use attestd_core::event::AlertEvent;
 use attestd_core::record::{Digested, Record};
+use attestd_core::state::Digest;
 use attestd_core::store::{Draft, StoreError};
 use attestd_core::time::{Uptime, after};
 use attestd_core::{CheckId, Status, Timestamp};
@@ -67,7 +68,8 @@ impl Monitor {
             events = digest::events(state, &around, due, now);
             events.retain(|(person, event)| {
                 let is_due = state.digests.is_due(Some(person), due);
-                is_due && digest::is_news(state, person, event, due)
+                let (last, now) = (state.digests.last.get(person), Digest::of(event, due));
+                is_due && (digest::goes_along(state, event) || digest::is_news(last, &now))
             });
             status = state.subjects.get(&subject).map_or(Status::Unknown, |own| own.status(now));
         });

@@ -1,17 +1,17 @@
 //! Logs to make packs of: what the real monitor wrote in a simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use attestd::evidence::{ExportError, Manifest, Signed, Source, Wish, export, seal_text};
+use attestd_core::Timestamp;
 use attestd_core::check::Blob;
 use attestd_core::merkle::{self, Hash, Head, Tree, leaf_hash};
 use attestd_core::record::{Erased, Record};
 use attestd_core::store::{Draft, Store, StoreError};
 use attestd_core::time::{Clock, after};
-use attestd_core::{CheckId, Timestamp};
 use attestd_storage::key::{KeyDirectory, SigningKey};
 use attestd_storage::note::{Checkpoint, key_name};
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ impl Log {
         Wish {
             from: "2026-11-01T00:00:00Z".parse().expect("a timestamp"),
             to: self.end,
-            check: None,
+            checks: BTreeSet::new(),
             control: None,
             redact: false,
             documents: false,
@@ -210,7 +210,7 @@ impl Log {
         }
     }
 
-    /// Some of it: any period that chance draws, perhaps of one check, perhaps redacted.
+    /// Some of it: any period that chance draws, perhaps of one check or two, perhaps redacted.
     pub fn some(&self, chance: &mut Chance) -> Wish {
         // What befell the log itself is no part of any period.
         let of_log = ["restored", "pruned", "erased", "stamped"];
@@ -228,8 +228,9 @@ impl Log {
         let newest = times.iter().rev().find(|at| **at < wish.to).copied().unwrap_or(one);
         wish.to = wish.to.min(after(newest, hour));
         let checks = ["quick", "hourly", "halves", "slow", "attestd"];
-        let check: CheckId = chance.pick(&checks).parse().expect("an id");
-        wish.check = chance.one_in(4).then_some(check);
+        for _ in 0..[0, 0, 0, 1, 2][usize::try_from(chance.below(5)).expect("small")] {
+            wish.checks.insert(chance.pick(&checks).parse().expect("an id"));
+        }
         wish.redact = chance.one_in(3);
         wish.documents = chance.one_in(2);
         wish

@@ -9,6 +9,7 @@ mod harness;
 mod mail;
 mod notes;
 mod observability;
+mod owner;
 mod packs;
 mod prometheus;
 mod proxy;

@@ -49,6 +49,7 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
         (&[][..], "whole"),
         (&["--include-blobs"], "documents"),
         (&["--check", "policies"], "one"),
+        (&["--check", "policies", "--check", "organisation"], "two"),
         (&["--control", "internet-first/2"], "control"),
         (&["--control", "caf-4.0/B2.d"], "rows"),
         (&["--redact", "--control", "caf-4.0/B2.d"], "redacted-rows"),
@@ -75,6 +76,15 @@ fn a_supplier_exports_packs_that_verify_and_replay() {
     let one = std::fs::read_to_string(supplier.file("one/register.csv")).expect("a table");
     assert!(one.contains("policies/incident-response.md") && !one.contains("old-portal"), "{one}");
     let read = |file| std::fs::read_to_string(supplier.file(file)).expect("a file");
+    let (page, rows) = (read("two/index.html"), read("two/register.csv"));
+    assert!(page.contains("Of the checks <b>organisation, policies</b> only."), "{page}");
+    for (target, there) in
+        [("policies/incident-response.md", true), ("8ZZ99", true), ("old-portal", false)]
+    {
+        assert_eq!(rows.contains(target), there, "{target}: {rows}");
+    }
+    let said = export(at, &["--check", "policies", "--check", "organization"], "none");
+    assert!(said.code == Some(1) && said.err.contains("of a check organization"), "{said:?}");
     let (page, rows) = (read("control/index.html"), read("control/register.csv"));
     assert!(
         rows.contains("policies/incident-response.md") && !rows.contains("old-portal"),

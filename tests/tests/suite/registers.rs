@@ -1,33 +1,16 @@
 //! Registers of the size that is promised, through the real program: how long they take, and what a changed row costs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::time::Duration;
 
 use attestd::view::StatusView;
 use attestd_checks::register;
 use attestd_core::{Status, Timestamp};
-use attestd_tests::bombs;
 use attestd_tests::program::Daemon;
-use attestd_tests::wait;
+use attestd_tests::{bombs, load, wait};
 
 /// What a register may have.
 const ROWS: usize = 2_000;
-
-/// A register whose rows were reviewed in time, but for those that are `late`.
-fn csv(late: &[usize]) -> String {
-    let mut text = "id,kind,title,owner,last_done,by,period,notes\n".to_owned();
-    for row in 0..ROWS {
-        let last = if late.contains(&row) { "2020-01-05" } else { "2026-06-12" };
-        let title = format!("Policy {row}, of some title");
-        writeln!(
-            text,
-            "row-{row},policy_review,\"{title}\",alex-owner,{last},alex-owner,12 months,\"A note\""
-        )
-        .expect("a string takes it");
-    }
-    text
-}
 
 fn config(register: &str) -> String {
     let person = "[[person]]\nid = \"alex-owner\"\nname = \"Alex\"\n";
@@ -39,7 +22,7 @@ fn config(register: &str) -> String {
 #[test]
 fn two_thousand_rows_are_read_and_held_to_the_rules() {
     let people = BTreeSet::from(["alex-owner".parse().expect("an id")]);
-    let text = csv(&[]);
+    let text = load::register(ROWS, &[]);
     let began = wait::uptime();
     let read = register::parse(text.as_bytes(), true, "register.csv", &people).expect("a register");
     let took = wait::uptime().since(began);
@@ -57,7 +40,7 @@ fn seen(view: &StatusView) -> BTreeMap<String, (Timestamp, Status)> {
 fn a_changed_row_of_two_thousand_is_looked_at_and_no_other() {
     let directory = tempfile::tempdir().expect("a directory");
     let place = |name: &str| directory.path().join(name);
-    std::fs::write(place("register.csv"), csv(&[])).expect("written");
+    std::fs::write(place("register.csv"), load::register(ROWS, &[])).expect("written");
     std::fs::write(place("attestd.toml"), config("register.csv")).expect("written");
     let mut daemon = Daemon::start(directory.path(), |_| {});
     let began = wait::uptime();
@@ -68,7 +51,7 @@ fn a_changed_row_of_two_thousand_is_looked_at_and_no_other() {
         "{ROWS} rows: all looked at and recorded {:?} after the start",
         wait::uptime().since(began)
     );
-    std::fs::write(place("new.csv"), csv(&[1_234])).expect("written");
+    std::fs::write(place("new.csv"), load::register(ROWS, &[1_234])).expect("written");
     std::fs::rename(place("new.csv"), place("register.csv")).expect("renamed");
     let changed = wait::uptime();
     let row = "duties/row-1234";

@@ -86,7 +86,8 @@ fn what_is_said_to_be_done_is_recorded_and_rules_and_is_proof() {
         "done restore --on 2026-11-20 --by sam-deputy --second alex-owner --evidence restore.txt";
     let said = say(at, words);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
-    assert!(said.out.contains("due next by 20 Nov 2027"), "{}", said.out);
+    let due = "due next by 20 November 2027, that day included";
+    assert!(said.out.contains(due), "{}", said.out);
     let now = daemon.status().expect("it answers");
     assert_eq!(named(&now, "duties/restore").expect("the row").status, Status::Pass);
     let explained = say(at, "check duties/restore --explain");

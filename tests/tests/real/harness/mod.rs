@@ -8,6 +8,7 @@ pub mod pki;
 pub mod ports;
 pub mod program;
 pub mod prometheus;
+pub mod shelf;
 
 use std::time::Duration;
 

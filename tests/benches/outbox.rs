@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark asks what time it is")]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ fn backlog() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut receiver = Receiver::down();
     configure(directory.path(), &receiver.endpoint(), 1);
-    let mut daemon = Daemon::start(directory.path(), |_| {});
+    let mut daemon = Daemon::start(directory.path(), as_the_unit);
     daemon.until(LONG, "it answers", |_| Some(()));
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end(LONG).success());
@@ -54,7 +55,7 @@ fn backlog() {
     println!("{WAITING} events committed in {:.2?}", began.elapsed());
 
     let began = Instant::now();
-    let mut daemon = Daemon::start(directory.path(), |_| {});
+    let mut daemon = Daemon::start(directory.path(), as_the_unit);
     while daemon.status().is_none() {
         wait::pause(Duration::from_millis(2));
     }
@@ -84,7 +85,7 @@ fn latency() {
     let mut receiver = Receiver::down();
     receiver.up();
     configure(directory.path(), &receiver.endpoint(), SUBJECTS);
-    let mut daemon = Daemon::start(directory.path(), |_| {});
+    let mut daemon = Daemon::start(directory.path(), as_the_unit);
     daemon.until(LONG, "all are seen, and nothing waits", |view| {
         let seen = view.subjects.iter().filter(|subject| subject.seen_at.is_some()).count();
         (seen > SUBJECTS as usize && view.outbox.is_empty()).then_some(())
@@ -115,6 +116,13 @@ fn latency() {
         part(99),
         part(100),
     );
+}
+
+/// In the environment that the shipped unit gives it.
+fn as_the_unit(command: &mut Command) {
+    let lines = include_str!("../../systemd/attestd.service").lines();
+    let pairs = lines.filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+    command.envs(pairs);
 }
 
 fn configure(directory: &Path, endpoint: &str, documents: u64) {

@@ -128,6 +128,8 @@ fn heading(delivery: &Delivery) -> String {
         Change::Retired => "No longer watched".to_owned(),
         Change::Confirmed => "Recorded".to_owned(),
         Change::Eased => format!("{severity} (eased)"),
+        // Of what is dated, only the day is nearer.
+        Change::Worsened if event.finding.tier.is_some() => format!("{severity} (nearer)"),
         Change::Worsened => format!("{severity} (worse)"),
         Change::Reminded => format!("{severity} (reminder)"),
         Change::Repeated => match event.number {

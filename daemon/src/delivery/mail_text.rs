@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use attestd_core::Timestamp;
 use attestd_core::check::sha256_hex;
-use attestd_core::event::Delivery;
+use attestd_core::event::{Change, Delivery};
 use attestd_core::finding::Severity;
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -25,7 +25,17 @@ pub(super) fn message(
     render: &Render,
     now: Timestamp,
 ) -> Result<Message, String> {
-    let cards: Vec<Card> = deliveries.iter().map(|d| Card::of(d, render)).collect();
+    // Of one alert, what is so now: what it was over a weekend is told by the same mail, and reads as if it were news.
+    let newest = |one: &&Delivery| {
+        let last = deliveries.iter().rfind(|other| other.alert_id == one.alert_id);
+        last.is_some_and(|last| last.event_id == one.event_id)
+    };
+    // What somebody did is answered first; what it ends stands behind it.
+    let is_answer = |one: &&Delivery| one.event.change == Change::Confirmed;
+    let answers = deliveries.iter().filter(newest).filter(is_answer);
+    let rest = deliveries.iter().filter(newest).filter(|one| !is_answer(one));
+    let cards: Vec<Card> = answers.clone().chain(rest).map(|d| Card::of(d, render)).collect();
+    let answers = answers.count();
     let ids: Vec<&str> = deliveries.iter().map(|d| d.event_id.as_str()).collect();
     let ids = ids.join(" ");
     let hash = sha256_hex(ids.as_bytes());
@@ -34,7 +44,7 @@ pub(super) fn message(
     Message::builder()
         .from(from)
         .to(to)
-        .subject(subject(&cards))
+        .subject(subject(&cards, answers))
         .date(SystemTime::from(now))
         .message_id(Some(id))
         .raw_header(HeaderValue::new(EVENT_ID, ids))
@@ -49,11 +59,15 @@ pub(super) fn message(
         .map_err(|error| format!("the mail could not be made: {error}"))
 }
 
-fn subject(cards: &[Card]) -> String {
+/// The first `answers` of the cards answer what somebody did.
+fn subject(cards: &[Card], answers: usize) -> String {
     let of = |card: &Card| plain(&card.subject, SUBJECT_MAX / 2);
     let text = match cards {
         [card] if card.subject.is_empty() => card.title(),
         [card] => format!("{} ({})", card.title(), of(card)),
+        [card, rest @ ..] if answers > 0 => {
+            format!("{} ({}), and {} more", card.title(), of(card), rest.len())
+        }
         _ => {
             let open = cards.iter().filter(|card| !card.closes);
             let critical = open.filter(|card| card.severity == Severity::Critical);
@@ -106,7 +120,6 @@ mod tests {
     use crate::delivery::sentence::Sentence;
     use crate::delivery::trials::delivery;
     use attestd_core::Tier;
-    use attestd_core::event::Change;
     use std::sync::Arc;
 
     fn render() -> Render {
@@ -214,6 +227,19 @@ From attestd,";
         assert!(mail.contains("X-Attestd-Event-Id: e3 e5\n"), "{mail}");
         assert!(mail.contains("1. Critical: ") && mail.contains("2. Resolved: "), "{mail}");
         assert_eq!(mail.matches("   To do:").count(), 1, "nothing to do for what is over: {mail}");
+    }
+
+    #[test]
+    fn what_was_done_is_confirmed_first_and_of_each_alert_only_the_newest_is_said() {
+        let (mut over, mut done) = (delivery(4, "a1"), delivery(5, "a2"));
+        over.event.change = Change::Resolved;
+        done.event.change = Change::Confirmed;
+        let mail = mail(&[delivery(3, "a1"), over, done]);
+        assert!(mail.contains("Subject: [attestd] Recorded: "), "{mail}");
+        assert!(mail.contains("and 1 more"), "{mail}");
+        assert!(mail.contains("X-Attestd-Event-Id: e3 e4 e5\n"), "all of it is told: {mail}");
+        assert!(mail.contains("1. Recorded: ") && mail.contains("2. Resolved: "), "{mail}");
+        assert!(!mail.contains("Critical: "), "{mail}");
     }
 
     #[test]

@@ -38,9 +38,10 @@ impl Asked {
     fn join(&mut self, cause: Cause) {
         let is_due = |cause: &Cause| matches!(cause, Cause::Due);
         match cause {
-            Cause::Changed(_) | Cause::Asked { .. } => self.then.push(cause),
+            // A start that comes meanwhile is another configuration, whose check was not asked yet.
+            Cause::Changed(_) | Cause::Asked { .. } | Cause::Started => self.then.push(cause),
             Cause::Due if self.causes.iter().any(is_due) => {}
-            Cause::Due | Cause::Started | Cause::Clock => self.causes.push(cause),
+            Cause::Due | Cause::Clock => self.causes.push(cause),
         }
     }
 }
